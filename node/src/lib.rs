@@ -1,1 +1,7 @@
-//! pacmesh.
+//! The node: everything of pacmesh that touches the world.
+//!
+//! `compose` builds the actors and introduces them to each other; each room owns one resource and hands out a handle.
+
+pub mod config;
+pub mod frame;
+pub mod home;

@@ -1,0 +1,101 @@
+//! The configuration as written: everything optional, nothing unknown.
+
+use std::{net::SocketAddr, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+/// `config.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    /// This machine.
+    pub node: NodeSection,
+    /// Finding others.
+    pub discovery: DiscoverySection,
+    /// Listeners.
+    pub http: HttpSection,
+    /// Building.
+    pub build: BuildSection,
+}
+
+/// `[node]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeSection {
+    /// The display name; by default the host's.
+    pub name: Option<String>,
+}
+
+/// `[discovery]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiscoverySection {
+    /// `IP[:PORT]`: discovery on PORT, transport on the next one; 0 draws a free pair.
+    pub listen: Option<String>,
+    /// `HOST[:PORT]` of nodes beyond this network.
+    pub bootstrap: Vec<String>,
+    /// Whether to look around by mDNS; by default yes.
+    pub mdns: Option<bool>,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSection {
+    /// The repository listener.
+    pub repo: Option<SocketAddr>,
+    /// The API listener.
+    pub api: Option<SocketAddr>,
+}
+
+/// `[build]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuildSection {
+    /// How many builds at once; by default max(1, min(cores / 4, GiB / 4)).
+    pub slots: Option<u32>,
+    /// Dependency names that the host satisfies, besides those of base and base-devel.
+    pub provides: Vec<String>,
+}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigFileError {
+    /// It is there and cannot be read.
+    #[error("cannot read {path}: make it readable, or remove it")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not what is expected.
+    #[error("{path}: {reason}: correct the line")]
+    Parse {
+        /// Which.
+        path: String,
+        /// Where and why.
+        reason: String,
+    },
+}
+
+impl ConfigFile {
+    /// Reads a file; a missing one is an empty one.
+    pub fn load(path: &Path) -> Result<Self, ConfigFileError> {
+        let name = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ConfigFileError::Read { path: name, source }),
+        };
+        toml::from_str(&text).map_err(|error| {
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start].lines().count().max(1));
+            ConfigFileError::Parse {
+                path: format!("{name}:{line}"),
+                reason: error.message().to_owned(),
+            }
+        })
+    }
+}
