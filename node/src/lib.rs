@@ -5,3 +5,5 @@
 pub mod config;
 pub mod frame;
 pub mod home;
+//! pacmesh.
+pub mod repository;
