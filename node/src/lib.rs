@@ -5,5 +5,4 @@
 pub mod config;
 pub mod frame;
 pub mod home;
-//! pacmesh.
 pub mod repository;
