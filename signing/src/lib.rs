@@ -1,1 +1,4 @@
-//! pacmesh.
+//! x
+mod key_file;
+pub mod openpgp;
+pub mod secret;
