@@ -30,8 +30,12 @@ pub(crate) struct KeyContent {
 impl KeyFile {
     /// Reads the key; `None` when there is none.
     pub(crate) fn load(&self, dir: &SecretsDir) -> Result<Option<KeyContent>, SecretError> {
-        let Some(bytes) = dir.load(self.name)? else { return Ok(None) };
-        self.parse(&bytes).map(Some).map_err(|reason| self.damaged(dir, reason))
+        let Some(bytes) = dir.load(self.name)? else {
+            return Ok(None);
+        };
+        self.parse(&bytes)
+            .map(Some)
+            .map_err(|reason| self.damaged(dir, reason))
     }
 
     /// Writes the key; one that is there already stays and is an error.
@@ -41,7 +45,11 @@ impl KeyFile {
 
     /// The error for a file whose content does not fit.
     pub(crate) fn damaged(&self, dir: &SecretsDir, reason: &'static str) -> SecretError {
-        SecretError::Damaged { path: dir.path_of(self.name), kind: self.kind, reason }
+        SecretError::Damaged {
+            path: dir.path_of(self.name),
+            kind: self.kind,
+            reason,
+        }
     }
 
     fn heading(&self) -> String {
@@ -70,17 +78,26 @@ impl KeyFile {
             return Err("another heading");
         }
         let mut seed = Zeroizing::new([0; 32]);
-        let digits = lines.next().and_then(|line| line.strip_prefix("seed ")).ok_or("no seed")?;
+        let digits = lines
+            .next()
+            .and_then(|line| line.strip_prefix("seed "))
+            .ok_or("no seed")?;
         hex::decode_to_slice(digits, seed.as_mut_slice()).map_err(|_| "a damaged seed")?;
         let mut fields = Vec::with_capacity(self.fields.len());
         for name in self.fields {
-            let line = lines.next().and_then(|line| line.strip_prefix(name)).ok_or("a missing line")?;
+            let line = lines
+                .next()
+                .and_then(|line| line.strip_prefix(name))
+                .ok_or("a missing line")?;
             fields.push(line.strip_prefix(' ').ok_or("a missing value")?.to_owned());
         }
         if lines.next().is_some() {
             return Err("lines that do not belong there");
         }
-        Ok(KeyContent { seed: seed.into(), fields })
+        Ok(KeyContent {
+            seed: seed.into(),
+            fields,
+        })
     }
 }
 
@@ -88,10 +105,17 @@ impl KeyFile {
 mod tests {
     use super::*;
 
-    const FILE: KeyFile = KeyFile { name: "some.key", kind: "sample", fields: &["created", "user"] };
+    const FILE: KeyFile = KeyFile {
+        name: "some.key",
+        kind: "sample",
+        fields: &["created", "user"],
+    };
 
     fn text() -> String {
-        format!("pacmesh sample key 1\nseed {}\ncreated 7\nuser A <a@b>\n", "ab".repeat(32))
+        format!(
+            "pacmesh sample key 1\nseed {}\ncreated 7\nuser A <a@b>\n",
+            "ab".repeat(32)
+        )
     }
 
     #[test]

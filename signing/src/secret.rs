@@ -123,7 +123,10 @@ impl SecretsDir {
         let path = path.into();
         let meta = fs::symlink_metadata(&path).map_err(SecretError::io("look at", &path))?;
         if !meta.is_dir() {
-            return Err(SecretError::WrongType { path, expected: "directory" });
+            return Err(SecretError::WrongType {
+                path,
+                expected: "directory",
+            });
         }
         check_owner_and_mode(&path, &meta, DIR_MODE)?;
         Ok(SecretsDir { path })
@@ -142,17 +145,27 @@ impl SecretsDir {
         let path = self.path_of(name);
         // NOFOLLOW and NONBLOCK: neither a link nor a pipe that someone left there is followed or waited for.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
-        let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(&path) {
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.cast_signed())
+            .open(&path)
+        {
             Ok(file) => file,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                return Err(SecretError::WrongType { path, expected: "regular file" });
+                return Err(SecretError::WrongType {
+                    path,
+                    expected: "regular file",
+                });
             }
             Err(e) => return Err(SecretError::io("open", &path)(e)),
         };
         let meta = file.metadata().map_err(SecretError::io("look at", &path))?;
         if !meta.is_file() {
-            return Err(SecretError::WrongType { path, expected: "regular file" });
+            return Err(SecretError::WrongType {
+                path,
+                expected: "regular file",
+            });
         }
         check_owner_and_mode(&path, &meta, FILE_MODE)?;
         read_bounded(file, &path).map(Some)
@@ -168,14 +181,19 @@ impl SecretsDir {
         let mut suffix = [0; 8];
         getrandom::fill(&mut suffix).map_err(SecretError::NoRandom)?;
         let temporary = self.path.join(format!(".{name}.{}", hex::encode(suffix)));
-        let linked = write_synced(&temporary, content).and_then(|()| match fs::hard_link(&temporary, &path) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(SecretError::Exists { path: path.clone() }),
-            linked => linked.map_err(SecretError::io("write", &path)),
-        });
+        let linked =
+            write_synced(&temporary, content).and_then(|()| match fs::hard_link(&temporary, &path) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    Err(SecretError::Exists { path: path.clone() })
+                }
+                linked => linked.map_err(SecretError::io("write", &path)),
+            });
         let removed = fs::remove_file(&temporary).map_err(SecretError::io("remove", &temporary));
         linked?;
         removed?;
-        File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(SecretError::io("sync", &self.path))
+        File::open(&self.path)
+            .and_then(|dir| dir.sync_all())
+            .map_err(SecretError::io("sync", &self.path))
     }
 }
 
@@ -186,7 +204,9 @@ fn write_synced(path: &Path, content: &[u8]) -> Result<(), SecretError> {
         .mode(FILE_MODE)
         .open(path)
         .map_err(SecretError::io("make", path))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(SecretError::io("write", path))
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(SecretError::io("write", path))
 }
 
 /// Reads at most [`MAX_FILE`] bytes into memory that is reserved once, so that no copy is left by growing.
@@ -202,7 +222,11 @@ fn read_bounded(mut file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>, Secre
         }
     }
     if used > MAX_FILE {
-        return Err(SecretError::Damaged { path: path.to_owned(), kind: "pacmesh", reason: "too long" });
+        return Err(SecretError::Damaged {
+            path: path.to_owned(),
+            kind: "pacmesh",
+            reason: "too long",
+        });
     }
     buffer.truncate(used);
     Ok(buffer)
@@ -211,11 +235,19 @@ fn read_bounded(mut file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>, Secre
 fn check_owner_and_mode(path: &Path, meta: &Metadata, want: u32) -> Result<(), SecretError> {
     let us = rustix::process::geteuid().as_raw();
     if meta.uid() != us {
-        return Err(SecretError::ForeignOwner { path: path.to_owned(), owner: meta.uid(), us });
+        return Err(SecretError::ForeignOwner {
+            path: path.to_owned(),
+            owner: meta.uid(),
+            us,
+        });
     }
     let mode = meta.mode() & 0o7777;
     if mode & LOOSE != 0 {
-        return Err(SecretError::LooseMode { path: path.to_owned(), mode, want });
+        return Err(SecretError::LooseMode {
+            path: path.to_owned(),
+            mode,
+            want,
+        });
     }
     Ok(())
 }
@@ -224,7 +256,11 @@ fn check_owner_and_mode(path: &Path, meta: &Metadata, want: u32) -> Result<(), S
 fn shell(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// 32 secret bytes from which an ed25519 key is made. Wiped when dropped; shows as `Seed(..)`.
@@ -287,7 +323,10 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!(mode(&secrets.path_of("a.key")), 0o600);
         assert_eq!(mode(&secrets.path), 0o700);
-        let names: Vec<_> = fs::read_dir(&secrets.path).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> = fs::read_dir(&secrets.path)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         assert_eq!(names, ["a.key"], "no temporary file stays");
     }
 
@@ -295,9 +334,16 @@ mod tests {
     fn a_secret_is_never_overwritten() {
         let (_home, secrets) = directory();
         secrets.create("a.key", b"first").unwrap();
-        assert!(matches!(secrets.create("a.key", b"second"), Err(SecretError::Exists { .. })));
+        assert!(matches!(
+            secrets.create("a.key", b"second"),
+            Err(SecretError::Exists { .. })
+        ));
         assert_eq!(secrets.load("a.key").unwrap().unwrap().as_slice(), b"first");
-        assert_eq!(fs::read_dir(&secrets.path).unwrap().count(), 1, "no temporary file stays");
+        assert_eq!(
+            fs::read_dir(&secrets.path).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]
@@ -308,12 +354,17 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o601] {
             chmod(&path, mode);
             let message = secrets.load("a.key").unwrap_err().to_string();
-            let expected =
-                format!("{0} has mode {mode:04o}, so others can reach the key: chmod 600 {0}", path.display());
+            let expected = format!(
+                "{0} has mode {mode:04o}, so others can reach the key: chmod 600 {0}",
+                path.display()
+            );
             assert_eq!(message, expected);
         }
         chmod(&path, 0o400);
-        assert!(secrets.load("a.key").unwrap().is_some(), "a stricter mode is fine");
+        assert!(
+            secrets.load("a.key").unwrap().is_some(),
+            "a stricter mode is fine"
+        );
     }
 
     #[test]
@@ -322,7 +373,12 @@ mod tests {
         chmod(&secrets.path, 0o755);
         let error = SecretsDir::open_or_create(&secrets.path).unwrap_err();
         assert!(error.to_string().contains("has mode 0755"), "{error}");
-        assert!(error.to_string().ends_with(&format!("chmod 700 {}", secrets.path.display())), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with(&format!("chmod 700 {}", secrets.path.display())),
+            "{error}"
+        );
     }
 
     #[test]
@@ -339,7 +395,10 @@ mod tests {
             (PathBuf::from("/"), fs::metadata("/").unwrap())
         };
         let error = check_owner_and_mode(&path, &meta, FILE_MODE).unwrap_err();
-        assert!(matches!(error, SecretError::ForeignOwner { us, .. } if us == ours), "{error}");
+        assert!(
+            matches!(error, SecretError::ForeignOwner { us, .. } if us == ours),
+            "{error}"
+        );
     }
 
     #[test]
@@ -347,17 +406,32 @@ mod tests {
         let (_home, secrets) = directory();
         secrets.create("a.key", b"hidden").unwrap();
         symlink(secrets.path_of("a.key"), secrets.path_of("link.key")).unwrap();
-        assert!(matches!(secrets.load("link.key"), Err(SecretError::WrongType { .. })));
+        assert!(matches!(
+            secrets.load("link.key"),
+            Err(SecretError::WrongType { .. })
+        ));
         fs::create_dir(secrets.path_of("dir.key")).unwrap();
-        assert!(matches!(secrets.load("dir.key"), Err(SecretError::WrongType { .. })));
+        assert!(matches!(
+            secrets.load("dir.key"),
+            Err(SecretError::WrongType { .. })
+        ));
         secrets.create("long.key", &vec![b'x'; MAX_FILE + 1]).unwrap();
-        assert!(matches!(secrets.load("long.key"), Err(SecretError::Damaged { .. })));
+        assert!(matches!(
+            secrets.load("long.key"),
+            Err(SecretError::Damaged { .. })
+        ));
     }
 
     #[test]
     fn paths_are_shown_as_a_shell_takes_them() {
-        assert_eq!(shell(Path::new("/var/lib/pacmesh/a.key")), "/var/lib/pacmesh/a.key");
-        assert_eq!(shell(Path::new("/home/it's me/a.key")), r"'/home/it'\''s me/a.key'");
+        assert_eq!(
+            shell(Path::new("/var/lib/pacmesh/a.key")),
+            "/var/lib/pacmesh/a.key"
+        );
+        assert_eq!(
+            shell(Path::new("/home/it's me/a.key")),
+            r"'/home/it'\''s me/a.key'"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use pacmesh_protocol::Fingerprint;
+use pacmesh_protocol::ids::Fingerprint;
 use pgp::armor::{self, BlockType};
 use pgp::composed::{Deserializable, SignedPublicKey};
 use pgp::ser::Serialize;
@@ -17,7 +17,9 @@ use crate::openpgp::{CERTIFICATE_MAX, validity};
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// Longer than [`CERTIFICATE_MAX`].
-    #[error("{0} bytes are too many for one OpenPGP key (at most {CERTIFICATE_MAX}): export it with `gpg --export-options export-minimal`")]
+    #[error(
+        "{0} bytes are too many for one OpenPGP key (at most {CERTIFICATE_MAX}): export it with `gpg --export-options export-minimal`"
+    )]
     TooLong(usize),
     /// No OpenPGP public key, neither binary nor armoured.
     #[error("not an OpenPGP public key: export one with `gpg --export`")]
@@ -53,7 +55,10 @@ impl Certificate {
         }
         let refused = |e| CertificateError::NotACertificate(Some(Box::new(e)));
         let (mut found, _) = SignedPublicKey::from_reader_many_buf(bytes).map_err(refused)?;
-        let key = found.next().ok_or(CertificateError::NotACertificate(None))?.map_err(refused)?;
+        let key = found
+            .next()
+            .ok_or(CertificateError::NotACertificate(None))?
+            .map_err(refused)?;
         if found.next().is_some() {
             return Err(CertificateError::Several);
         }
@@ -77,18 +82,29 @@ impl Certificate {
             }
             certificates.push(Self::from_key(key.map_err(refused)?)?);
         }
-        if certificates.is_empty() { Err(CertificateError::NotACertificate(None)) } else { Ok(certificates) }
+        if certificates.is_empty() {
+            Err(CertificateError::NotACertificate(None))
+        } else {
+            Ok(certificates)
+        }
     }
 
     fn from_key(key: SignedPublicKey) -> Result<Self, CertificateError> {
         let version = key.version();
         let fingerprint = fingerprint_of(&key).ok_or(CertificateError::Version(version.into()))?;
         let user_id = validity::user_id(&key).ok_or(CertificateError::Unbound(fingerprint))?;
-        let bytes = key.to_bytes().map_err(|e| CertificateError::NotACertificate(Some(Box::new(e))))?;
+        let bytes = key
+            .to_bytes()
+            .map_err(|e| CertificateError::NotACertificate(Some(Box::new(e))))?;
         if bytes.len() > CERTIFICATE_MAX {
             return Err(CertificateError::TooLong(bytes.len()));
         }
-        Ok(Certificate { key, fingerprint, user_id, bytes })
+        Ok(Certificate {
+            key,
+            fingerprint,
+            user_id,
+            bytes,
+        })
     }
 
     /// A certificate made in this process, whose parts are known to fit.
@@ -98,7 +114,12 @@ impl Certificate {
         user_id: &str,
         bytes: Vec<u8>,
     ) -> Self {
-        Certificate { key, fingerprint, user_id: user_id.to_owned(), bytes }
+        Certificate {
+            key,
+            fingerprint,
+            user_id: user_id.to_owned(),
+            bytes,
+        }
     }
 
     /// The name of the primary key.

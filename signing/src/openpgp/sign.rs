@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 use ed25519_dalek::Signer as _;
-use pacmesh_protocol::Fingerprint;
+use pacmesh_protocol::ids::Fingerprint;
 use pgp::composed::{SignedKeyDetails, SignedPublicKey};
 use pgp::crypto::ed25519::{Mode, SecretKey};
 use pgp::crypto::hash::HashAlgorithm;
@@ -33,7 +33,11 @@ pub const USER_ID_MAX: usize = 256;
 /// Digest of all signatures made here: EdDSA over SHA-512, as gpg does by itself.
 const HASH: HashAlgorithm = HashAlgorithm::Sha512;
 
-const FILE: KeyFile = KeyFile { name: "openpgp.key", kind: "openpgp", fields: &["created", "user"] };
+const FILE: KeyFile = KeyFile {
+    name: "openpgp.key",
+    kind: "openpgp",
+    fields: &["created", "user"],
+};
 
 /// Why a key or signature was not made.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +66,10 @@ pub enum SignError {
 
 impl SignError {
     fn encoding(doing: &'static str) -> impl FnOnce(pgp::errors::Error) -> Self {
-        move |source| SignError::Encoding { doing, source: Box::new(source) }
+        move |source| SignError::Encoding {
+            doing,
+            source: Box::new(source),
+        }
     }
 }
 
@@ -89,8 +96,12 @@ impl PackageKey {
     /// # Errors
     /// When the file is loose, foreign or damaged.
     pub fn load(dir: &SecretsDir) -> Result<Option<Self>, SignError> {
-        let Some(KeyContent { seed, fields }) = FILE.load(dir)? else { return Ok(None) };
-        let [created, user_id] = fields.as_slice() else { return Err(FILE.damaged(dir, "missing lines").into()) };
+        let Some(KeyContent { seed, fields }) = FILE.load(dir)? else {
+            return Ok(None);
+        };
+        let [created, user_id] = fields.as_slice() else {
+            return Err(FILE.damaged(dir, "missing lines").into());
+        };
         let created = created.parse().map_err(|_| FILE.damaged(dir, "a damaged time"))?;
         Self::from_parts(seed, user_id, created).map(Some)
     }
@@ -101,7 +112,10 @@ impl PackageKey {
     /// When there is one already (it stays) or the file system refuses.
     pub fn store(&self, dir: &SecretsDir) -> Result<(), SignError> {
         let created = self.signer.public.created_at().as_secs().to_string();
-        let content = KeyContent { seed: self.seed.clone(), fields: vec![created, self.user_id.clone()] };
+        let content = KeyContent {
+            seed: self.seed.clone(),
+            fields: vec![created, self.user_id.clone()],
+        };
         Ok(FILE.create(dir, &content)?)
     }
 
@@ -125,7 +139,12 @@ impl PackageKey {
         let created = timestamp(created)?;
         let signer = Signer::new(&seed, created)?;
         let certificate = certify(&signer, user_id)?;
-        Ok(PackageKey { signer, seed, user_id: user_id.to_owned(), certificate })
+        Ok(PackageKey {
+            signer,
+            seed,
+            user_id: user_id.to_owned(),
+            certificate,
+        })
     }
 
     /// The public side, to be trusted by others.
@@ -148,13 +167,19 @@ impl PackageKey {
         let doing = "sign a package";
         let at = timestamp(at)?.max(self.signer.public.created_at());
         let mut config = SignatureConfig::v4(SignatureType::Binary, self.signer.algorithm(), HASH);
-        self.signer.name_issuer(&mut config, at).map_err(SignError::encoding(doing))?;
+        self.signer
+            .name_issuer(&mut config, at)
+            .map_err(SignError::encoding(doing))?;
         let mut hasher = config.into_hasher().map_err(SignError::encoding(doing))?;
         let mut data = data;
         io::copy(&mut data, &mut hasher).map_err(SignError::Data)?;
-        let signature = hasher.sign(&self.signer, &Password::empty()).map_err(SignError::encoding(doing))?;
+        let signature = hasher
+            .sign(&self.signer, &Password::empty())
+            .map_err(SignError::encoding(doing))?;
         let mut bytes = Vec::with_capacity(signature.write_len_with_header());
-        signature.to_writer_with_header(&mut bytes).map_err(SignError::encoding(doing))?;
+        signature
+            .to_writer_with_header(&mut bytes)
+            .map_err(SignError::encoding(doing))?;
         Ok(bytes)
     }
 }
@@ -169,7 +194,9 @@ impl fmt::Debug for PackageKey {
 }
 
 fn timestamp(seconds: u64) -> Result<Timestamp, SignError> {
-    u32::try_from(seconds).map(Timestamp::from_secs).map_err(|_| SignError::Time(seconds))
+    u32::try_from(seconds)
+        .map(Timestamp::from_secs)
+        .map_err(|_| SignError::Time(seconds))
 }
 
 /// Binds the user id to the key: the self-signature with the flags certify and sign.
@@ -187,7 +214,8 @@ fn certify(signer: &Signer, user_id: &str) -> Result<Certificate, SignError> {
             Subpacket::regular(SubpacketData::Features(Features::default()))?,
             Subpacket::regular(SubpacketData::IsPrimary(true))?,
         ]);
-        let signature = config.sign_certification(signer, &signer.public, &Password::empty(), id.tag(), &id)?;
+        let signature =
+            config.sign_certification(signer, &signer.public, &Password::empty(), id.tag(), &id)?;
         let details = SignedKeyDetails::new(vec![], vec![], vec![id.into_signed(signature)], vec![]);
         Ok(SignedPublicKey::new(signer.public.clone(), details, vec![]))
     };
@@ -209,10 +237,19 @@ impl Signer {
             let secret = SecretKey::try_from_bytes(*seed.expose(), Mode::EdDSALegacy)?;
             let params = PublicParams::EdDSALegacy(EddsaLegacyPublicParams::from(&secret));
             let algorithm = PublicKeyAlgorithm::EdDSALegacy;
-            PublicKey::from_inner(PubKeyInner::new(KeyVersion::V4, algorithm, created, None, params)?)
+            PublicKey::from_inner(PubKeyInner::new(
+                KeyVersion::V4,
+                algorithm,
+                created,
+                None,
+                params,
+            )?)
         };
         let public = build().map_err(SignError::encoding("make a key"))?;
-        Ok(Signer { public, key: seed.signing_key() })
+        Ok(Signer {
+            public,
+            key: seed.signing_key(),
+        })
     }
 
     fn name_issuer(&self, config: &mut SignatureConfig, at: Timestamp) -> pgp::errors::Result<()> {
@@ -220,15 +257,18 @@ impl Signer {
             Subpacket::regular(SubpacketData::IssuerFingerprint(self.public.fingerprint()))?,
             Subpacket::regular(SubpacketData::SignatureCreationTime(at))?,
         ];
-        config.unhashed_subpackets =
-            vec![Subpacket::regular(SubpacketData::IssuerKeyId(self.public.legacy_key_id()))?];
+        config.unhashed_subpackets = vec![Subpacket::regular(SubpacketData::IssuerKeyId(
+            self.public.legacy_key_id(),
+        ))?];
         Ok(())
     }
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("public", &self.public).finish_non_exhaustive()
+        f.debug_struct("Signer")
+            .field("public", &self.public)
+            .finish_non_exhaustive()
     }
 }
 
@@ -288,8 +328,14 @@ impl PackageKey {
         flags.set_sign(true);
         let kind = SignatureType::SubkeyBinding;
         let mut config = SignatureConfig::v4(kind, self.signer.algorithm(), HASH);
-        self.signer.name_issuer(&mut config, self.signer.created_at()).unwrap();
-        config.hashed_subpackets.push(Subpacket::regular(SubpacketData::KeyFlags(flags)).unwrap());
-        config.sign_subkey_binding(&self.signer, &self.signer.public, &Password::empty(), subkey).unwrap()
+        self.signer
+            .name_issuer(&mut config, self.signer.created_at())
+            .unwrap();
+        config
+            .hashed_subpackets
+            .push(Subpacket::regular(SubpacketData::KeyFlags(flags)).unwrap());
+        config
+            .sign_subkey_binding(&self.signer, &self.signer.public, &Password::empty(), subkey)
+            .unwrap()
     }
 }

@@ -29,9 +29,15 @@ pub(super) enum Unfit {
 pub(super) fn user_id(key: &SignedPublicKey) -> Option<String> {
     let bound = |user: &&SignedUser| newest_binding(&key.primary_key, user).is_some();
     let users: Vec<&SignedUser> = key.details.users.iter().filter(bound).collect();
-    let primary = |user: &&&SignedUser| newest_binding(&key.primary_key, user).is_some_and(Signature::is_primary);
+    let primary =
+        |user: &&&SignedUser| newest_binding(&key.primary_key, user).is_some_and(Signature::is_primary);
     let user = users.iter().find(primary).or(users.first())?;
-    Some(String::from_utf8_lossy(user.id.id()).chars().filter(|c| !c.is_control()).collect())
+    Some(
+        String::from_utf8_lossy(user.id.id())
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect(),
+    )
 }
 
 /// Whether the primary key may sign packages at `now`.
@@ -48,15 +54,25 @@ pub(super) fn check_subkey(
     now: u64,
 ) -> Result<(), Unfit> {
     check_primary_alive(key, now)?;
-    let valid = |s: &&Signature| is_strong(s) && s.verify_subkey_binding(&key.primary_key, &subkey.key).is_ok();
-    let of = |kind| subkey.signatures.iter().filter(move |s| s.typ() == Some(kind)).filter(valid);
+    let valid =
+        |s: &&Signature| is_strong(s) && s.verify_subkey_binding(&key.primary_key, &subkey.key).is_ok();
+    let of = |kind| {
+        subkey
+            .signatures
+            .iter()
+            .filter(move |s| s.typ() == Some(kind))
+            .filter(valid)
+    };
     if of(SignatureType::SubkeyRevocation).next().is_some() {
         return Err(Unfit::Revoked);
     }
     let binding = newest(of(SignatureType::SubkeyBinding)).ok_or(Unfit::MayNotSign("an unbound subkey"))?;
     check_lifetime(&subkey.key, binding.key_expiration_time(), now)?;
     let accepts = |back: &Signature| {
-        is_strong(back) && back.verify_primary_key_binding(&subkey.key, &key.primary_key).is_ok()
+        is_strong(back)
+            && back
+                .verify_primary_key_binding(&subkey.key, &key.primary_key)
+                .is_ok()
     };
     if !binding.embedded_signature().is_some_and(accepts) {
         return Err(Unfit::MayNotSign("a subkey that does not accept its primary key"));
@@ -78,11 +94,18 @@ fn check_primary_alive(key: &SignedPublicKey, now: u64) -> Result<KeyFlags, Unfi
             .filter(|s| s.typ() == Some(SignatureType::Key) && is_strong(s))
             .filter(by_itself),
     );
-    let user = newest(key.details.users.iter().filter_map(|user| newest_binding(primary, user)));
+    let user = newest(
+        key.details
+            .users
+            .iter()
+            .filter_map(|user| newest_binding(primary, user)),
+    );
     for signature in [direct, user].into_iter().flatten() {
         check_lifetime(primary, signature.key_expiration_time(), now)?;
     }
-    let flags = user.or(direct).ok_or(Unfit::MayNotSign("a key without a valid signature of its own"))?;
+    let flags = user
+        .or(direct)
+        .ok_or(Unfit::MayNotSign("a key without a valid signature of its own"))?;
     Ok(flags.key_flags())
 }
 
@@ -109,13 +132,16 @@ fn may_sign(flags: &KeyFlags, params: &PublicParams) -> Result<(), Unfit> {
         PublicParams::RSA(rsa) => rsa.write_len() > 2048 / 8,
         _ => false,
     };
-    if strong { Ok(()) } else { Err(Unfit::MayNotSign("a key of a weak or unknown algorithm")) }
+    if strong {
+        Ok(())
+    } else {
+        Err(Unfit::MayNotSign("a key of a weak or unknown algorithm"))
+    }
 }
 
 /// The newest valid self-signature over a user id, unless the key itself revoked that user id later.
 fn newest_binding<'a>(key: &PublicKey, user: &'a SignedUser) -> Option<&'a Signature> {
-    let valid =
-        |s: &&Signature| is_strong(s) && s.verify_certification(key, Tag::UserId, &user.id).is_ok();
+    let valid = |s: &&Signature| is_strong(s) && s.verify_certification(key, Tag::UserId, &user.id).is_ok();
     let latest = newest(user.signatures.iter().filter(|s| claims(s, key)).filter(valid))?;
     (latest.typ() != Some(SignatureType::CertRevocation)).then_some(latest)
 }
@@ -135,5 +161,8 @@ fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Sig
 /// Whether the digest below a signature can still be relied upon.
 pub(super) fn is_strong(signature: &Signature) -> bool {
     use HashAlgorithm::{Sha3_256, Sha3_512, Sha224, Sha256, Sha384, Sha512};
-    matches!(signature.hash_alg(), Some(Sha224 | Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512))
+    matches!(
+        signature.hash_alg(),
+        Some(Sha224 | Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512)
+    )
 }

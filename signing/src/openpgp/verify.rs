@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use pacmesh_protocol::Fingerprint;
+use pacmesh_protocol::ids::Fingerprint;
 use pgp::errors::Error;
 use pgp::packet::{Packet, PacketParser, Signature, SignatureType, SignatureVersion, SubpacketData};
 use pgp::types::{KeyDetails, KeyVersion, VerifyingKey};
@@ -90,7 +90,10 @@ pub fn verify_detached<'a>(
     let signer = candidate.certificate.fingerprint();
     candidate.check_key(now)?;
     check_times(&signature, candidate.created(), signer, now)?;
-    let mut data = Watched { inner: data, failure: None };
+    let mut data = Watched {
+        inner: data,
+        failure: None,
+    };
     let outcome = candidate.verify(&signature, &mut data);
     match (outcome, data.failure) {
         (_, Some(failure)) => Err(VerifyError::Data(failure)),
@@ -105,7 +108,9 @@ fn parse(bytes: &[u8]) -> Result<Signature, VerifyError> {
         return Err(VerifyError::TooLong(bytes.len()));
     }
     if bytes.starts_with(b"-----BEGIN") {
-        return Err(VerifyError::NotASignature("armoured text; pacman wants binary, `gpg --detach-sign`"));
+        return Err(VerifyError::NotASignature(
+            "armoured text; pacman wants binary, `gpg --detach-sign`",
+        ));
     }
     let mut packets = PacketParser::new(bytes);
     let signature = match packets.next() {
@@ -136,27 +141,42 @@ fn check_form(signature: &Signature) -> Result<(), VerifyError> {
         use SubpacketData::{Experimental, Notation, Other};
         matches!(data, Experimental(..) | Other(..) | Notation(_))
     };
-    let parts = signature.config().into_iter().flat_map(|config| config.hashed_subpackets());
+    let parts = signature
+        .config()
+        .into_iter()
+        .flat_map(|config| config.hashed_subpackets());
     for part in parts {
         if part.is_critical && unknown(&part.data) {
-            return Err(VerifyError::Unacceptable("an unknown part that must be understood"));
+            return Err(VerifyError::Unacceptable(
+                "an unknown part that must be understood",
+            ));
         }
     }
     Ok(())
 }
 
 /// The signature's own times: not before its key, not in the future, not over.
-fn check_times(signature: &Signature, key_created: u64, key: Fingerprint, now: u64) -> Result<(), VerifyError> {
+fn check_times(
+    signature: &Signature,
+    key_created: u64,
+    key: Fingerprint,
+    now: u64,
+) -> Result<(), VerifyError> {
     let Some(made) = signature.created().map(|t| u64::from(t.as_secs())) else {
         return Err(VerifyError::Unacceptable("no time of signing"));
     };
     if made < key_created || made > now.saturating_add(CLOCK_TOLERANCE) {
         return Err(VerifyError::Time { key, at: made });
     }
-    match signature.signature_expiration_time().map(|l| u64::from(l.as_secs())).filter(|l| *l > 0) {
-        Some(lifetime) if made + lifetime <= now => {
-            Err(VerifyError::SignatureExpired { key, at: made + lifetime })
-        }
+    match signature
+        .signature_expiration_time()
+        .map(|l| u64::from(l.as_secs()))
+        .filter(|l| *l > 0)
+    {
+        Some(lifetime) if made + lifetime <= now => Err(VerifyError::SignatureExpired {
+            key,
+            at: made + lifetime,
+        }),
         _ => Ok(()),
     }
 }
@@ -172,10 +192,19 @@ impl<'a> Candidate<'a> {
     fn find(certificate: &'a Certificate, signature: &Signature) -> Option<Self> {
         let key = certificate.key();
         if is_issuer(&key.primary_key, signature) {
-            return Some(Candidate { certificate, subkey: None });
+            return Some(Candidate {
+                certificate,
+                subkey: None,
+            });
         }
-        let subkey = key.public_subkeys.iter().position(|subkey| is_issuer(&subkey.key, signature))?;
-        Some(Candidate { certificate, subkey: Some(subkey) })
+        let subkey = key
+            .public_subkeys
+            .iter()
+            .position(|subkey| is_issuer(&subkey.key, signature))?;
+        Some(Candidate {
+            certificate,
+            subkey: Some(subkey),
+        })
     }
 
     fn check_key(&self, now: u64) -> Result<(), VerifyError> {

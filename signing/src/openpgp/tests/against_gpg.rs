@@ -30,7 +30,10 @@ fn gpg_verifies_what_we_sign() {
     let (good, status) = gpg.verify(&signature, &archive);
     let fingerprint = key.fingerprint().to_string().to_uppercase();
     assert!(good && status.contains("[GNUPG:] GOODSIG"), "{status}");
-    assert!(status.contains(&format!("[GNUPG:] VALIDSIG {fingerprint}")), "{status}");
+    assert!(
+        status.contains(&format!("[GNUPG:] VALIDSIG {fingerprint}")),
+        "{status}"
+    );
 
     let (good, status) = gpg.verify(&signature, &archive[1..]);
     assert!(!good && status.contains("[GNUPG:] BADSIG"), "{status}");
@@ -43,8 +46,14 @@ fn our_signature_names_its_issuer_by_fingerprint_over_sha512() {
     let path = gpg.file("one.sig", &signature);
     let packets = gpg.text(&["--list-packets", path.to_str().unwrap()]);
     let fingerprint = key.fingerprint().to_string().to_uppercase();
-    assert!(packets.contains(&format!("hashed subpkt 33 len 21 (issuer fpr v4 {fingerprint})")), "{packets}");
-    assert!(packets.contains("digest algo 10") && packets.contains("sigclass 0x00"), "{packets}");
+    assert!(
+        packets.contains(&format!("hashed subpkt 33 len 21 (issuer fpr v4 {fingerprint})")),
+        "{packets}"
+    );
+    assert!(
+        packets.contains("digest algo 10") && packets.contains("sigclass 0x00"),
+        "{packets}"
+    );
 }
 
 #[test]
@@ -55,7 +64,10 @@ fn gpg_imports_all_keys_of_one_export() {
     assert_eq!(status.matches("[GNUPG:] IMPORT_OK 1").count(), 3, "{status}");
     let listed = gpg.text(&["--with-colons", "--list-keys"]);
     for key in &keys {
-        assert!(listed.contains(&key.fingerprint().to_string().to_uppercase()), "{listed}");
+        assert!(
+            listed.contains(&key.fingerprint().to_string().to_uppercase()),
+            "{listed}"
+        );
         assert!(listed.contains(key.certificate().user_id()), "{listed}");
     }
     // s and c in lower case: this key signs and certifies, and has no expiry (an empty field).
@@ -126,7 +138,8 @@ fn a_revoked_key_signs_nothing_more() {
     let revocation = gpg.prepared_revocation(&fingerprint);
     gpg.run(&["--import", revocation.to_str().unwrap()]);
     assert!(verify_detached([&before], DATA, &signature, wall_clock()).is_ok());
-    let error = verify_detached([&gpg.certificate(&fingerprint)], DATA, &signature, wall_clock()).unwrap_err();
+    let error =
+        verify_detached([&gpg.certificate(&fingerprint)], DATA, &signature, wall_clock()).unwrap_err();
     assert!(matches!(error, VerifyError::Revoked(_)), "{error}");
 }
 
@@ -140,11 +153,23 @@ fn only_binary_signatures_with_a_sound_digest_count() {
         verify_detached([&certificate], DATA, &signature, wall_clock())
     };
     assert!(verdict(&["--digest-algo=SHA256"]).is_ok());
-    assert!(matches!(verdict(&["--digest-algo=SHA1"]), Err(VerifyError::Unacceptable(_))));
-    assert!(matches!(verdict(&["--textmode"]), Err(VerifyError::NotASignature(_))));
-    assert!(matches!(verdict(&["--armor"]), Err(VerifyError::NotASignature(_))));
+    assert!(matches!(
+        verdict(&["--digest-algo=SHA1"]),
+        Err(VerifyError::Unacceptable(_))
+    ));
+    assert!(matches!(
+        verdict(&["--textmode"]),
+        Err(VerifyError::NotASignature(_))
+    ));
+    assert!(matches!(
+        verdict(&["--armor"]),
+        Err(VerifyError::NotASignature(_))
+    ));
     let critical = verdict(&["--sig-notation=!odd@b.invalid=1"]);
-    assert!(matches!(critical, Err(VerifyError::Unacceptable(_))), "{critical:?}");
+    assert!(
+        matches!(critical, Err(VerifyError::Unacceptable(_))),
+        "{critical:?}"
+    );
 }
 
 #[test]

@@ -16,7 +16,9 @@ pub(super) struct Gpg {
 impl Gpg {
     pub(super) fn new() -> Self {
         // TempDir makes it 0700, as gpg demands; short, because the agent's socket lives in it.
-        Gpg { home: tempfile::tempdir().unwrap() }
+        Gpg {
+            home: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(super) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
@@ -28,7 +30,14 @@ impl Gpg {
     /// Runs gpg without judging its exit.
     pub(super) fn output<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
         Command::new("gpg")
-            .args(["--batch", "--no-tty", "--yes", "--status-fd=1", "--pinentry-mode=loopback", "--passphrase="])
+            .args([
+                "--batch",
+                "--no-tty",
+                "--yes",
+                "--status-fd=1",
+                "--pinentry-mode=loopback",
+                "--passphrase=",
+            ])
             .arg("--homedir")
             .arg(self.home.path())
             .args(arguments)
@@ -41,7 +50,11 @@ impl Gpg {
     /// Runs gpg, which must succeed; gives its standard output (with the status lines).
     pub(super) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Vec<u8> {
         let output = self.output(arguments);
-        assert!(output.status.success(), "gpg failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "gpg failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output.stdout
     }
 
@@ -53,7 +66,10 @@ impl Gpg {
     /// Makes a key; gives its fingerprint.
     pub(super) fn make_key(&self, user: &str, algorithm: &str, usage: &str, expires: &str) -> String {
         let status = self.text(&["--quick-gen-key", user, algorithm, usage, expires]);
-        let created = status.lines().find_map(|line| line.strip_prefix("[GNUPG:] KEY_CREATED ")).unwrap();
+        let created = status
+            .lines()
+            .find_map(|line| line.strip_prefix("[GNUPG:] KEY_CREATED "))
+            .unwrap();
         created.split(' ').nth(1).unwrap().to_owned()
     }
 
@@ -69,7 +85,11 @@ impl Gpg {
         let (data, signature) = (self.file("signed", data), self.home.path().join("signed.sig"));
         let mut arguments: Vec<&OsStr> = options.iter().map(OsStr::new).collect();
         arguments.extend(["--local-user", fingerprint, "--output"].map(OsStr::new));
-        arguments.extend([signature.as_os_str(), OsStr::new("--detach-sign"), data.as_os_str()]);
+        arguments.extend([
+            signature.as_os_str(),
+            OsStr::new("--detach-sign"),
+            data.as_os_str(),
+        ]);
         self.run(&arguments);
         std::fs::read(signature).unwrap()
     }
@@ -78,13 +98,22 @@ impl Gpg {
     pub(super) fn verify(&self, signature: &[u8], data: &[u8]) -> (bool, String) {
         let (data, signature) = (self.file("data", data), self.file("data.sig", signature));
         let output = self.output(&[OsStr::new("--verify"), signature.as_os_str(), data.as_os_str()]);
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
     }
 
     /// The revocation that gpg wrote when it made the key, ready for import.
     pub(super) fn prepared_revocation(&self, fingerprint: &str) -> PathBuf {
-        let path = self.home.path().join("openpgp-revocs.d").join(format!("{fingerprint}.rev"));
-        let text = std::fs::read_to_string(path).unwrap().replace("\n:-----BEGIN", "\n-----BEGIN");
+        let path = self
+            .home
+            .path()
+            .join("openpgp-revocs.d")
+            .join(format!("{fingerprint}.rev"));
+        let text = std::fs::read_to_string(path)
+            .unwrap()
+            .replace("\n:-----BEGIN", "\n-----BEGIN");
         self.file("revocation", text.as_bytes())
     }
 
@@ -95,6 +124,10 @@ impl Gpg {
 
 impl Drop for Gpg {
     fn drop(&mut self) {
-        let _ = Command::new("gpgconf").arg("--homedir").arg(self.path()).args(["--kill", "all"]).status();
+        let _ = Command::new("gpgconf")
+            .arg("--homedir")
+            .arg(self.path())
+            .args(["--kill", "all"])
+            .status();
     }
 }

@@ -19,24 +19,39 @@ fn inv5_every_truncation_of_a_signature_is_refused() {
     let signature = key(1).sign_detached(DATA, NOW).unwrap();
     for end in 0..signature.len() {
         let error = refused(&signature[..end]);
-        assert!(matches!(error, VerifyError::NotASignature(_)), "cut at {end}: {error}");
+        assert!(
+            matches!(error, VerifyError::NotASignature(_)),
+            "cut at {end}: {error}"
+        );
     }
 }
 
 #[test]
 fn inv5_lengths_are_checked_first() {
-    assert!(matches!(refused(&vec![0xff; SIGNATURE_MAX + 1]), VerifyError::TooLong(_)));
+    assert!(matches!(
+        refused(&vec![0xff; SIGNATURE_MAX + 1]),
+        VerifyError::TooLong(_)
+    ));
     let error = Certificate::parse(&vec![0x99; CERTIFICATE_MAX + 1]).unwrap_err();
     assert!(matches!(error, CertificateError::TooLong(_)), "{error}");
-    assert!(matches!(Certificate::parse_many(&vec![0; 2 * CERTIFICATE_MAX + 1], 2), Err(CertificateError::TooLong(_))));
+    assert!(matches!(
+        Certificate::parse_many(&vec![0; 2 * CERTIFICATE_MAX + 1], 2),
+        Err(CertificateError::TooLong(_))
+    ));
 }
 
 #[test]
 fn one_signature_means_one() {
     let mut signature = key(1).sign_detached(DATA, NOW).unwrap();
     signature.extend_from_within(..);
-    assert!(matches!(refused(&signature), VerifyError::NotASignature("more bytes follow")));
-    assert!(matches!(refused(key(1).certificate().as_bytes()), VerifyError::NotASignature(_)));
+    assert!(matches!(
+        refused(&signature),
+        VerifyError::NotASignature("more bytes follow")
+    ));
+    assert!(matches!(
+        refused(key(1).certificate().as_bytes()),
+        VerifyError::NotASignature(_)
+    ));
     assert!(matches!(refused(b"hello"), VerifyError::NotASignature(_)));
 }
 
@@ -44,11 +59,26 @@ fn one_signature_means_one() {
 fn one_certificate_means_one() {
     let (a, b) = (key(1), key(2));
     let both = [a.certificate().as_bytes(), b.certificate().as_bytes()].concat();
-    assert!(matches!(Certificate::parse(&both), Err(CertificateError::Several)));
-    assert_eq!(Certificate::parse_many(&both, 2).unwrap(), [a.certificate().clone(), b.certificate().clone()]);
-    assert!(matches!(Certificate::parse_many(&both, 1), Err(CertificateError::Several)));
-    for empty in [&b""[..], b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n"] {
-        assert!(matches!(Certificate::parse(empty), Err(CertificateError::NotACertificate(_))));
+    assert!(matches!(
+        Certificate::parse(&both),
+        Err(CertificateError::Several)
+    ));
+    assert_eq!(
+        Certificate::parse_many(&both, 2).unwrap(),
+        [a.certificate().clone(), b.certificate().clone()]
+    );
+    assert!(matches!(
+        Certificate::parse_many(&both, 1),
+        Err(CertificateError::Several)
+    ));
+    for empty in [
+        &b""[..],
+        b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n",
+    ] {
+        assert!(matches!(
+            Certificate::parse(empty),
+            Err(CertificateError::NotACertificate(_))
+        ));
     }
 }
 
@@ -58,11 +88,21 @@ fn a_key_without_a_name_of_its_own_is_refused() {
     let parts = victim.certificate().key();
     // The name and self-signature of another key under this primary key.
     let details = key(2).certificate().key().details.clone();
-    let forged = SignedPublicKey::new(parts.primary_key.clone(), details, vec![]).to_bytes().unwrap();
-    assert!(matches!(Certificate::parse(&forged), Err(CertificateError::Unbound(_))));
+    let forged = SignedPublicKey::new(parts.primary_key.clone(), details, vec![])
+        .to_bytes()
+        .unwrap();
+    assert!(matches!(
+        Certificate::parse(&forged),
+        Err(CertificateError::Unbound(_))
+    ));
     let bare = SignedKeyDetails::new(vec![], vec![], vec![], vec![]);
-    let bare = SignedPublicKey::new(parts.primary_key.clone(), bare, vec![]).to_bytes().unwrap();
-    assert!(matches!(Certificate::parse(&bare), Err(CertificateError::Unbound(_))));
+    let bare = SignedPublicKey::new(parts.primary_key.clone(), bare, vec![])
+        .to_bytes()
+        .unwrap();
+    assert!(matches!(
+        Certificate::parse(&bare),
+        Err(CertificateError::Unbound(_))
+    ));
 }
 
 #[test]
@@ -70,16 +110,28 @@ fn inv6_nobody_adopts_the_key_of_another_as_a_subkey() {
     let (victim, thief) = (key(1), key(2));
     let public = &victim.certificate().key().primary_key;
     let params = public.public_params().clone();
-    let inner = PubKeyInner::new(public.version(), public.algorithm(), public.created_at(), None, params).unwrap();
+    let inner = PubKeyInner::new(
+        public.version(),
+        public.algorithm(),
+        public.created_at(),
+        None,
+        params,
+    )
+    .unwrap();
     let subkey = PublicSubkey::from_inner(inner).unwrap();
     let binding = thief.bind_subkey_without_consent(&subkey);
     let parts = thief.certificate().key().clone();
     let subkeys = vec![SignedPublicSubKey::new(subkey, vec![binding])];
-    let forged = SignedPublicKey::new(parts.primary_key, parts.details, subkeys).to_bytes().unwrap();
+    let forged = SignedPublicKey::new(parts.primary_key, parts.details, subkeys)
+        .to_bytes()
+        .unwrap();
     let forged = Certificate::parse(&forged).unwrap();
     let signature = victim.sign_detached(DATA, NOW).unwrap();
     let error = verify_detached([&forged], DATA, &signature, NOW).unwrap_err();
-    assert!(matches!(error, VerifyError::MayNotSign { key, .. } if key == thief.fingerprint()), "{error}");
+    assert!(
+        matches!(error, VerifyError::MayNotSign { key, .. } if key == thief.fingerprint()),
+        "{error}"
+    );
 }
 
 proptest! {

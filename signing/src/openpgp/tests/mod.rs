@@ -25,7 +25,10 @@ fn a_key_comes_back_from_its_file_with_the_same_certificate() {
     let made = PackageKey::load_or_create(&dir, "desktop <desktop@pacmesh.invalid>", NOW).unwrap();
     let loaded = PackageKey::load_or_create(&dir, "ignored, there is a key", NOW + 9).unwrap();
     assert_eq!(made.certificate(), loaded.certificate());
-    assert_eq!(loaded.certificate().user_id(), "desktop <desktop@pacmesh.invalid>");
+    assert_eq!(
+        loaded.certificate().user_id(),
+        "desktop <desktop@pacmesh.invalid>"
+    );
     let other = PackageKey::generate("desktop <desktop@pacmesh.invalid>", NOW).unwrap();
     assert_ne!(other.fingerprint(), made.fingerprint());
 }
@@ -35,7 +38,10 @@ fn a_certificate_fits_into_a_knock_and_reads_back_in_both_forms() {
     let long = "n".repeat(USER_ID_MAX);
     let key = PackageKey::generate(&long, NOW).unwrap();
     assert!(key.certificate().as_bytes().len() <= 4096);
-    for bytes in [key.certificate().as_bytes(), key.certificate().armored().as_bytes()] {
+    for bytes in [
+        key.certificate().as_bytes(),
+        key.certificate().armored().as_bytes(),
+    ] {
         assert_eq!(&Certificate::parse(bytes).unwrap(), key.certificate());
     }
 }
@@ -43,10 +49,19 @@ fn a_certificate_fits_into_a_knock_and_reads_back_in_both_forms() {
 #[test]
 fn user_ids_and_times_that_openpgp_cannot_hold_are_refused() {
     for bad in ["", "two\nlines", &"n".repeat(USER_ID_MAX + 1)] {
-        assert!(matches!(PackageKey::generate(bad, NOW), Err(SignError::UserId(_))), "{bad:?}");
+        assert!(
+            matches!(PackageKey::generate(bad, NOW), Err(SignError::UserId(_))),
+            "{bad:?}"
+        );
     }
-    assert!(matches!(PackageKey::generate("a", 1 << 32), Err(SignError::Time(_))));
-    assert!(matches!(key(1).sign_detached(&b""[..], 1 << 32), Err(SignError::Time(_))));
+    assert!(matches!(
+        PackageKey::generate("a", 1 << 32),
+        Err(SignError::Time(_))
+    ));
+    assert!(matches!(
+        key(1).sign_detached(&b""[..], 1 << 32),
+        Err(SignError::Time(_))
+    ));
 }
 
 #[test]
@@ -54,7 +69,10 @@ fn our_own_signature_verifies_and_names_its_signer() {
     let (key, other) = (key(1), key(2));
     let signature = key.sign_detached(&b"archive"[..], NOW).unwrap();
     let known = [other.certificate().clone(), key.certificate().clone()];
-    assert_eq!(verify_detached(&known, &b"archive"[..], &signature, NOW).unwrap(), key.fingerprint());
+    assert_eq!(
+        verify_detached(&known, &b"archive"[..], &signature, NOW).unwrap(),
+        key.fingerprint()
+    );
 }
 
 #[test]
@@ -67,7 +85,10 @@ fn inv6_tampered_bytes_and_unknown_signers_are_told_apart() {
     assert!(matches!(by(key.certificate(), b"archivf"), VerifyError::Bad(f) if f == key.fingerprint()));
     assert!(matches!(by(key.certificate(), b""), VerifyError::Bad(_)));
     let error = by(other.certificate(), b"archive");
-    assert!(matches!(&error, VerifyError::NoSuchKey(name) if *name == key.fingerprint().to_string()), "{error}");
+    assert!(
+        matches!(&error, VerifyError::NoSuchKey(name) if *name == key.fingerprint().to_string()),
+        "{error}"
+    );
 }
 
 #[test]
@@ -77,10 +98,19 @@ fn a_signature_is_never_older_than_its_key_nor_from_the_future() {
         let signature = key.sign_detached(&b"archive"[..], at).unwrap();
         verify_detached([key.certificate()], &b"archive"[..], &signature, now)
     };
-    assert!(verdict(0, NOW).is_ok(), "a clock that was reset signs at the creation of its key");
+    assert!(
+        verdict(0, NOW).is_ok(),
+        "a clock that was reset signs at the creation of its key"
+    );
     assert!(verdict(NOW + DAY, NOW).is_ok(), "a clock that is a little fast");
-    assert!(matches!(verdict(NOW + DAY + 1, NOW), Err(VerifyError::Time { .. })));
-    assert!(matches!(verdict(NOW, 0), Err(VerifyError::Time { .. })), "a verifier without a clock says so");
+    assert!(matches!(
+        verdict(NOW + DAY + 1, NOW),
+        Err(VerifyError::Time { .. })
+    ));
+    assert!(
+        matches!(verdict(NOW, 0), Err(VerifyError::Time { .. })),
+        "a verifier without a clock says so"
+    );
 }
 
 #[test]
