@@ -3,9 +3,11 @@
 //! Text, so that a person who restores a backup sees what a file is; strict, so that a damaged file is noticed
 //! before a key is made of it.
 
+use std::path::Path;
+
 use zeroize::Zeroizing;
 
-use crate::secret::{SecretError, SecretsDir, Seed};
+use crate::secret::{self, SecretError, SecretsDir, Seed};
 
 /// A kind of key with its file name, heading and the fields that follow the seed.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +32,43 @@ pub(crate) struct KeyContent {
 impl KeyFile {
     /// Reads the key; `None` when there is none.
     pub(crate) fn load(&self, dir: &SecretsDir) -> Result<Option<KeyContent>, SecretError> {
-        let Some(bytes) = dir.load(self.name)? else {
+        self.load_path(&dir.path_of(self.name))
+    }
+
+    /// Reads the key from a file of any name; `None` when there is none.
+    pub(crate) fn load_path(&self, path: &Path) -> Result<Option<KeyContent>, SecretError> {
+        let Some(bytes) = secret::load_file(path)? else {
             return Ok(None);
         };
-        self.parse(&bytes)
-            .map(Some)
-            .map_err(|reason| self.damaged(dir, reason))
+        let damaged = |reason| SecretError::Damaged {
+            path: path.to_owned(),
+            kind: self.kind,
+            reason,
+        };
+        self.parse(&bytes).map(Some).map_err(damaged)
     }
 
     /// Writes the key; one that is there already stays and is an error.
     pub(crate) fn create(&self, dir: &SecretsDir, content: &KeyContent) -> Result<(), SecretError> {
         dir.create(self.name, self.render(content).as_bytes())
+    }
+
+    /// Reads the key, or writes the one that `make` gives. Of two first starts at once the first to write wins, and
+    /// both go on with its key.
+    pub(crate) fn load_or_create<E: From<SecretError>>(
+        &self,
+        dir: &SecretsDir,
+        make: impl FnOnce() -> Result<KeyContent, E>,
+    ) -> Result<KeyContent, E> {
+        if let Some(content) = self.load(dir)? {
+            return Ok(content);
+        }
+        let made = make()?;
+        match self.create(dir, &made) {
+            Ok(()) => Ok(made),
+            Err(exists @ SecretError::Exists { .. }) => Ok(self.load(dir)?.ok_or(exists)?),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// The error for a file whose content does not fit.
@@ -124,6 +152,25 @@ mod tests {
         assert_eq!(content.seed.expose(), &[0xab; 32]);
         assert_eq!(content.fields, ["7", "A <a@b>"]);
         assert_eq!(FILE.render(&content).as_str(), text());
+    }
+
+    #[test]
+    fn of_two_first_starts_at_once_both_take_the_key_that_was_written_first() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = SecretsDir::open_or_create(home.path().join("secrets")).unwrap();
+        let content = |byte| KeyContent {
+            seed: Zeroizing::new([byte; 32]).into(),
+            fields: vec!["7".to_owned(), "A".to_owned()],
+        };
+        let raced = FILE.load_or_create(&dir, || {
+            FILE.create(&dir, &content(1))?;
+            Ok::<_, SecretError>(content(2))
+        });
+        assert_eq!(raced.unwrap().seed.expose(), &[1; 32]);
+        let later = FILE.load_or_create(&dir, || -> Result<_, SecretError> {
+            unreachable!("there is a key")
+        });
+        assert_eq!(later.unwrap().seed.expose(), &[1; 32]);
     }
 
     #[test]

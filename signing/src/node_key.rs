@@ -30,18 +30,14 @@ impl NodeKey {
     /// # Errors
     /// When the file is loose, foreign or damaged, or cannot be written.
     pub fn load_or_create(dir: &SecretsDir) -> Result<Self, SecretError> {
-        if let Some(content) = FILE.load(dir)? {
-            return Ok(Self::from_seed(&content.seed));
-        }
-        let content = KeyContent {
-            seed: Seed::generate()?,
-            fields: vec![],
+        let make = || {
+            Ok::<_, SecretError>(KeyContent {
+                seed: Seed::generate()?,
+                fields: vec![],
+            })
         };
-        match FILE.create(dir, &content) {
-            // Two first starts at once: the file that won is the node.
-            Err(SecretError::Exists { .. }) => Self::load_or_create(dir),
-            created => created.map(|()| Self::from_seed(&content.seed)),
-        }
+        FILE.load_or_create(dir, make)
+            .map(|content| Self::from_seed(&content.seed))
     }
 
     pub(crate) fn from_seed(seed: &Seed) -> Self {

@@ -63,6 +63,14 @@ pub enum SecretError {
         /// What does not fit.
         reason: &'static str,
     },
+    /// A file that was named holds nothing, because it is not there.
+    #[error("there is no {kind} key at {}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The kind of key that was looked for.
+        kind: &'static str,
+    },
     /// A secret of this name exists; it was not overwritten.
     #[error("{} exists already and is never overwritten", path.display())]
     Exists {
@@ -109,7 +117,7 @@ impl SecretsDir {
         }
         match DirBuilder::new().mode(DIR_MODE).create(&path) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => {
-                return Err(SecretError::io("make the directory", &path)(e));
+                Err(SecretError::io("make the directory", &path)(e))
             }
             _ => Self::open(path),
         }
@@ -137,40 +145,6 @@ impl SecretsDir {
         self.path.join(name)
     }
 
-    /// Reads a secret; `None` when there is none of this name.
-    ///
-    /// # Errors
-    /// When the file is open to others, belongs to someone else, is longer than any key or cannot be read.
-    pub(crate) fn load(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
-        let path = self.path_of(name);
-        // NOFOLLOW and NONBLOCK: neither a link nor a pipe that someone left there is followed or waited for.
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
-        let file = match OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.cast_signed())
-            .open(&path)
-        {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                return Err(SecretError::WrongType {
-                    path,
-                    expected: "regular file",
-                });
-            }
-            Err(e) => return Err(SecretError::io("open", &path)(e)),
-        };
-        let meta = file.metadata().map_err(SecretError::io("look at", &path))?;
-        if !meta.is_file() {
-            return Err(SecretError::WrongType {
-                path,
-                expected: "regular file",
-            });
-        }
-        check_owner_and_mode(&path, &meta, FILE_MODE)?;
-        read_bounded(file, &path).map(Some)
-    }
-
     /// Writes a secret under a name that must be free: synced first, then linked into place, so that a crash leaves
     /// the whole file or none.
     ///
@@ -195,6 +169,37 @@ impl SecretsDir {
             .and_then(|dir| dir.sync_all())
             .map_err(SecretError::io("sync", &self.path))
     }
+}
+
+/// Reads a secret file; `None` when there is none. Its mode and owner are checked wherever it lies.
+///
+/// # Errors
+/// When the file is open to others, belongs to someone else, is longer than any key or cannot be read.
+pub(crate) fn load_file(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
+    let wrong_type = || SecretError::WrongType {
+        path: path.to_owned(),
+        expected: "regular file",
+    };
+    // NOFOLLOW and NONBLOCK: neither a link nor a pipe that someone left there is followed or waited for.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.cast_signed())
+        .open(path)
+    {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(wrong_type());
+        }
+        Err(e) => return Err(SecretError::io("open", path)(e)),
+    };
+    let meta = file.metadata().map_err(SecretError::io("look at", path))?;
+    if !meta.is_file() {
+        return Err(wrong_type());
+    }
+    check_owner_and_mode(path, &meta, FILE_MODE)?;
+    read_bounded(file, path).map(Some)
 }
 
 fn write_synced(path: &Path, content: &[u8]) -> Result<(), SecretError> {
@@ -317,9 +322,12 @@ mod tests {
     #[test]
     fn a_secret_comes_back_as_written_and_only_its_owner_can_read_it() {
         let (_home, secrets) = directory();
-        assert!(secrets.load("a.key").unwrap().is_none());
+        assert!(load_file(&secrets.path_of("a.key")).unwrap().is_none());
         secrets.create("a.key", b"hidden").unwrap();
-        assert_eq!(secrets.load("a.key").unwrap().unwrap().as_slice(), b"hidden");
+        assert_eq!(
+            load_file(&secrets.path_of("a.key")).unwrap().unwrap().as_slice(),
+            b"hidden"
+        );
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!(mode(&secrets.path_of("a.key")), 0o600);
         assert_eq!(mode(&secrets.path), 0o700);
@@ -338,7 +346,10 @@ mod tests {
             secrets.create("a.key", b"second"),
             Err(SecretError::Exists { .. })
         ));
-        assert_eq!(secrets.load("a.key").unwrap().unwrap().as_slice(), b"first");
+        assert_eq!(
+            load_file(&secrets.path_of("a.key")).unwrap().unwrap().as_slice(),
+            b"first"
+        );
         assert_eq!(
             fs::read_dir(&secrets.path).unwrap().count(),
             1,
@@ -353,7 +364,7 @@ mod tests {
         let path = secrets.path_of("a.key");
         for mode in [0o640, 0o604, 0o620, 0o601] {
             chmod(&path, mode);
-            let message = secrets.load("a.key").unwrap_err().to_string();
+            let message = load_file(&secrets.path_of("a.key")).unwrap_err().to_string();
             let expected = format!(
                 "{0} has mode {mode:04o}, so others can reach the key: chmod 600 {0}",
                 path.display()
@@ -362,7 +373,7 @@ mod tests {
         }
         chmod(&path, 0o400);
         assert!(
-            secrets.load("a.key").unwrap().is_some(),
+            load_file(&secrets.path_of("a.key")).unwrap().is_some(),
             "a stricter mode is fine"
         );
     }
@@ -407,17 +418,17 @@ mod tests {
         secrets.create("a.key", b"hidden").unwrap();
         symlink(secrets.path_of("a.key"), secrets.path_of("link.key")).unwrap();
         assert!(matches!(
-            secrets.load("link.key"),
+            load_file(&secrets.path_of("link.key")),
             Err(SecretError::WrongType { .. })
         ));
         fs::create_dir(secrets.path_of("dir.key")).unwrap();
         assert!(matches!(
-            secrets.load("dir.key"),
+            load_file(&secrets.path_of("dir.key")),
             Err(SecretError::WrongType { .. })
         ));
         secrets.create("long.key", &vec![b'x'; MAX_FILE + 1]).unwrap();
         assert!(matches!(
-            secrets.load("long.key"),
+            load_file(&secrets.path_of("long.key")),
             Err(SecretError::Damaged { .. })
         ));
     }

@@ -4,6 +4,7 @@
 //! purpose of its own, and nothing else; so it may be kept away from every node.
 
 use std::fmt;
+use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use pacmesh_protocol::codec::CodecError;
@@ -47,6 +48,20 @@ impl Authority {
     /// When the file is loose, foreign or damaged.
     pub fn load(dir: &SecretsDir) -> Result<Option<Self>, SecretError> {
         Ok(FILE.load(dir)?.map(|content| Self::from_seed(content.seed)))
+    }
+
+    /// Reads an authority that is kept in a file outside of any home (`--authority FILE`).
+    ///
+    /// # Errors
+    /// When the file is missing, loose, foreign or damaged.
+    pub fn load_file(path: &Path) -> Result<Self, SecretError> {
+        let missing = || SecretError::Missing {
+            path: path.to_owned(),
+            kind: FILE.kind,
+        };
+        FILE.load_path(path)?
+            .map(|content| Self::from_seed(content.seed))
+            .ok_or_else(missing)
     }
 
     /// Writes `authority.key`, which must not exist.

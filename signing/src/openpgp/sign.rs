@@ -96,14 +96,9 @@ impl PackageKey {
     /// # Errors
     /// When the file is loose, foreign or damaged.
     pub fn load(dir: &SecretsDir) -> Result<Option<Self>, SignError> {
-        let Some(KeyContent { seed, fields }) = FILE.load(dir)? else {
-            return Ok(None);
-        };
-        let [created, user_id] = fields.as_slice() else {
-            return Err(FILE.damaged(dir, "missing lines").into());
-        };
-        let created = created.parse().map_err(|_| FILE.damaged(dir, "a damaged time"))?;
-        Self::from_parts(seed, user_id, created).map(Some)
+        FILE.load(dir)?
+            .map(|content| Self::from_content(dir, content))
+            .transpose()
     }
 
     /// Writes `openpgp.key`, which must not exist.
@@ -111,12 +106,7 @@ impl PackageKey {
     /// # Errors
     /// When there is one already (it stays) or the file system refuses.
     pub fn store(&self, dir: &SecretsDir) -> Result<(), SignError> {
-        let created = self.signer.public.created_at().as_secs().to_string();
-        let content = KeyContent {
-            seed: self.seed.clone(),
-            fields: vec![created, self.user_id.clone()],
-        };
-        Ok(FILE.create(dir, &content)?)
+        Ok(FILE.create(dir, &self.content())?)
     }
 
     /// The node's key, made and stored at the first call.
@@ -124,12 +114,25 @@ impl PackageKey {
     /// # Errors
     /// As [`load`](Self::load), [`generate`](Self::generate) and [`store`](Self::store).
     pub fn load_or_create(dir: &SecretsDir, user_id: &str, created: u64) -> Result<Self, SignError> {
-        if let Some(key) = Self::load(dir)? {
-            return Ok(key);
+        let make = || Self::generate(user_id, created).map(|key| key.content());
+        Self::from_content(dir, FILE.load_or_create(dir, make)?)
+    }
+
+    fn content(&self) -> KeyContent {
+        let created = self.signer.public.created_at().as_secs().to_string();
+        KeyContent {
+            seed: self.seed.clone(),
+            fields: vec![created, self.user_id.clone()],
         }
-        let key = Self::generate(user_id, created)?;
-        key.store(dir)?;
-        Ok(key)
+    }
+
+    fn from_content(dir: &SecretsDir, content: KeyContent) -> Result<Self, SignError> {
+        let KeyContent { seed, fields } = content;
+        let [created, user_id] = fields.as_slice() else {
+            return Err(FILE.damaged(dir, "missing lines").into());
+        };
+        let created = created.parse().map_err(|_| FILE.damaged(dir, "a damaged time"))?;
+        Self::from_parts(seed, user_id, created)
     }
 
     pub(crate) fn from_parts(seed: Seed, user_id: &str, created: u64) -> Result<Self, SignError> {
