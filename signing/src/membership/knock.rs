@@ -222,6 +222,9 @@ mod tests {
         changed.binding.joiner = test_keys::node(3).id();
         assert!(matches!(judged(&changed), Err(KnockError::OtherSession)));
         let mut changed = carried(knock());
+        changed.binding.invitation = test_keys::invitation(1, 8, Roles::PEER, EXPIRES, 1).id();
+        assert!(matches!(judged(&changed), Err(KnockError::OtherSession)));
+        let mut changed = carried(knock());
         changed.knock.proof = Signature::from_bytes(&[1; 64]);
         assert!(matches!(judged(&changed), Err(KnockError::Proof)));
     }

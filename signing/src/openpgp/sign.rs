@@ -141,7 +141,7 @@ impl PackageKey {
         }
         let created = timestamp(created)?;
         let signer = Signer::new(&seed, created)?;
-        let certificate = certify(&signer, user_id)?;
+        let certificate = certify(&signer, user_id, usage())?;
         Ok(PackageKey {
             signer,
             seed,
@@ -167,14 +167,16 @@ impl PackageKey {
     /// # Errors
     /// When `data` cannot be read or `at` does not fit OpenPGP.
     pub fn sign_detached(&self, data: impl Read, at: u64) -> Result<Vec<u8>, SignError> {
+        self.sign_at(data, timestamp(at)?.max(self.signer.public.created_at()))
+    }
+
+    pub(super) fn sign_at(&self, mut data: impl Read, at: Timestamp) -> Result<Vec<u8>, SignError> {
         let doing = "sign a package";
-        let at = timestamp(at)?.max(self.signer.public.created_at());
         let mut config = SignatureConfig::v4(SignatureType::Binary, self.signer.algorithm(), HASH);
         self.signer
             .name_issuer(&mut config, at)
             .map_err(SignError::encoding(doing))?;
         let mut hasher = config.into_hasher().map_err(SignError::encoding(doing))?;
-        let mut data = data;
         io::copy(&mut data, &mut hasher).map_err(SignError::Data)?;
         let signature = hasher
             .sign(&self.signer, &Password::empty())
@@ -202,14 +204,19 @@ fn timestamp(seconds: u64) -> Result<Timestamp, SignError> {
         .map_err(|_| SignError::Time(seconds))
 }
 
-/// Binds the user id to the key: the self-signature with the flags certify and sign.
-fn certify(signer: &Signer, user_id: &str) -> Result<Certificate, SignError> {
+/// What a package key may be used for.
+fn usage() -> KeyFlags {
+    let mut flags = KeyFlags::default();
+    flags.set_certify(true);
+    flags.set_sign(true);
+    flags
+}
+
+/// Binds the user id to the key by the self-signature that every certificate needs.
+fn certify(signer: &Signer, user_id: &str, flags: KeyFlags) -> Result<Certificate, SignError> {
     let doing = "make a certificate";
     let build = || -> pgp::errors::Result<SignedPublicKey> {
         let id = UserId::from_str(PacketHeaderVersion::New, user_id)?;
-        let mut flags = KeyFlags::default();
-        flags.set_certify(true);
-        flags.set_sign(true);
         let mut config = SignatureConfig::v4(SignatureType::CertPositive, signer.algorithm(), HASH);
         signer.name_issuer(&mut config, signer.public.created_at())?;
         config.hashed_subpackets.extend([
@@ -322,13 +329,16 @@ impl SigningKey for Signer {
 
 #[cfg(test)]
 impl PackageKey {
+    /// A certificate of this key that does not allow it to sign data.
+    pub(super) fn certificate_without_sign_flag(&self) -> Certificate {
+        certify(&self.signer, &self.user_id, KeyFlags::default()).unwrap()
+    }
+
     /// A binding of a foreign key as a signing subkey, as a thief would make it: without the back signature.
     pub(super) fn bind_subkey_without_consent(
         &self,
         subkey: &pgp::packet::PublicSubkey,
     ) -> pgp::packet::Signature {
-        let mut flags = KeyFlags::default();
-        flags.set_sign(true);
         let kind = SignatureType::SubkeyBinding;
         let mut config = SignatureConfig::v4(kind, self.signer.algorithm(), HASH);
         self.signer
@@ -336,7 +346,7 @@ impl PackageKey {
             .unwrap();
         config
             .hashed_subpackets
-            .push(Subpacket::regular(SubpacketData::KeyFlags(flags)).unwrap());
+            .push(Subpacket::regular(SubpacketData::KeyFlags(usage())).unwrap());
         config
             .sign_subkey_binding(&self.signer, &self.signer.public, &Password::empty(), subkey)
             .unwrap()

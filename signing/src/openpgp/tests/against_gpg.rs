@@ -120,6 +120,37 @@ fn an_expired_key_signs_nothing_more() {
 }
 
 #[test]
+fn the_newest_expiry_counts() {
+    let gpg = Gpg::new();
+    let fingerprint = gpg.make_key("longer <l@b.invalid>", "ed25519", "sign", "1d");
+    let signature = gpg.sign(&fingerprint, &[], DATA);
+    gpg.run(&["--quick-set-expire", &fingerprint, "3d"]);
+    let certificate = gpg.certificate(&fingerprint);
+    assert!(verify_detached([&certificate], DATA, &signature, wall_clock() + 2 * DAY).is_ok());
+    let error = verify_detached([&certificate], DATA, &signature, wall_clock() + 4 * DAY).unwrap_err();
+    assert!(matches!(error, VerifyError::KeyExpired { .. }), "{error}");
+}
+
+#[test]
+fn a_revoked_user_id_names_nobody() {
+    let gpg = Gpg::new();
+    let fingerprint = gpg.make_key("old <old@b.invalid>", "ed25519", "sign,cert", "never");
+    gpg.run(&["--quick-add-uid", &fingerprint, "new <new@b.invalid>"]);
+    gpg.run(&["--quick-revoke-uid", &fingerprint, "old <old@b.invalid>"]);
+    assert_eq!(gpg.certificate(&fingerprint).user_id(), "new <new@b.invalid>");
+}
+
+#[test]
+fn short_rsa_keys_sign_nothing() {
+    let gpg = Gpg::new();
+    let fingerprint = gpg.make_key("short <s@b.invalid>", "rsa1024", "sign", "never");
+    let signature = gpg.sign(&fingerprint, &[], DATA);
+    let error =
+        verify_detached([&gpg.certificate(&fingerprint)], DATA, &signature, wall_clock()).unwrap_err();
+    assert!(matches!(error, VerifyError::MayNotSign { .. }), "{error}");
+}
+
+#[test]
 fn an_expired_signature_is_told_from_an_expired_key() {
     let gpg = Gpg::new();
     let fingerprint = gpg.make_key("long <l@b.invalid>", "ed25519", "sign", "never");

@@ -114,6 +114,27 @@ fn a_signature_is_never_older_than_its_key_nor_from_the_future() {
 }
 
 #[test]
+fn a_signature_from_before_its_key_is_refused() {
+    let key = key(1);
+    let early = pgp::types::Timestamp::from_secs(u32::try_from(NOW - DAY - 1).unwrap());
+    let signature = key.sign_at(&b"archive"[..], early).unwrap();
+    let error = verify_detached([key.certificate()], &b"archive"[..], &signature, NOW).unwrap_err();
+    assert!(
+        matches!(error, VerifyError::Time { at, .. } if at == NOW - DAY - 1),
+        "{error}"
+    );
+}
+
+#[test]
+fn inv6_a_key_without_the_flag_for_signing_signs_nothing() {
+    let key = key(1);
+    let signature = key.sign_detached(&b"archive"[..], NOW).unwrap();
+    let certificate = Certificate::parse(key.certificate_without_sign_flag().as_bytes()).unwrap();
+    let error = verify_detached([&certificate], &b"archive"[..], &signature, NOW).unwrap_err();
+    assert!(matches!(error, VerifyError::MayNotSign { .. }), "{error}");
+}
+
+#[test]
 fn data_that_cannot_be_read_is_not_called_badly_signed() {
     struct Broken;
     impl std::io::Read for Broken {
