@@ -9,7 +9,7 @@ use pacmesh_protocol::codec;
 use pacmesh_protocol::entry::{CREDENTIAL_LIMIT, CREDENTIAL_LINKS, Credential};
 use pacmesh_protocol::ids::{MeshId, NodeId, Seat};
 use pacmesh_protocol::ledger::kinds::{AdmissionV1, FoundingV1, InvitationStatementV1, Kind, Value, Warrant};
-use pacmesh_protocol::ledger::record::{Position, Record, RecordError, VALUE_LIMIT};
+use pacmesh_protocol::ledger::record::{Entry, Position, Record, RecordError, VALUE_LIMIT};
 use pacmesh_protocol::roles::{Role, Roles};
 use pacmesh_protocol::signed::{Purpose, Signed};
 
@@ -166,38 +166,10 @@ pub fn verify_credential(
     }
     check_size(credential)?;
     let records = verify_records(credential, mesh)?;
-    let founder = records.first().ok_or(ChainError::Stranger)?.author();
-    let mut author = Step {
-        node: founder,
-        seat: None,
-        roles: Roles::NONE,
-    };
-    let mut admission = None;
-    for (link, record) in records.iter().enumerate() {
-        // The next link's author says whom this one must admit; the last must admit whoever showed the chain.
-        let admitted = match records.get(link + 1) {
-            _ if link == 0 => founder,
-            Some(next) => next.author(),
-            None => last_admitted(record, key, link)?,
-        };
-        let given = check_link(link, record, &author, admitted, mesh)?;
-        if link > 0 && verdicts.voids(&author.node, &record.position(), &admitted) {
-            return Err(ChainError::Voided {
-                node: admitted,
-                author: author.node,
-            });
-        }
-        author = Step {
-            node: admitted,
-            seat: Some(given.seat),
-            roles: given.roles,
-        };
-        admission = Some(given);
-    }
-    let admission = admission.ok_or(ChainError::Stranger)?;
-    if author.node != *key {
+    let (node, admission) = walk(&records, mesh, key, verdicts)?;
+    if node != *key {
         return Err(ChainError::WrongKey {
-            last: author.node,
+            last: node,
             key: *key,
         });
     }
@@ -205,10 +177,40 @@ pub fn verify_credential(
         return Err(ChainError::Excluded { node: *key });
     }
     Ok(Member {
-        node: *key,
+        node,
         admission,
         records,
     })
+}
+
+/// Goes from the founder to the last link; gives whom that one admits, and how.
+fn walk(
+    records: &[Record],
+    mesh: &MeshId,
+    key: &NodeId,
+    verdicts: &dyn Verdicts,
+) -> Result<(NodeId, AdmissionV1), ChainError> {
+    let (founding, later) = records.split_first().ok_or(ChainError::Stranger)?;
+    let founder = founding.author();
+    let mut node = founder;
+    let mut admission = check_founder(founding, founder, mesh)?;
+    for (at, record) in later.iter().enumerate() {
+        let link = at + 1;
+        // The next link's author says whom this one must admit; the last must admit whoever showed the chain.
+        let admitted = match records.get(link + 1) {
+            Some(next) => next.author(),
+            None => last_admitted(record, key, link)?,
+        };
+        let given = check_link(link, record, (node, &admission), admitted, mesh)?;
+        if verdicts.voids(&node, &record.position(), &admitted) {
+            return Err(ChainError::Voided {
+                node: admitted,
+                author: node,
+            });
+        }
+        (node, admission) = (admitted, given);
+    }
+    Ok((node, admission))
 }
 
 /// The credential of a node that `record` admits, written by the holder of `parent` (empty for the founder itself).
@@ -221,14 +223,6 @@ pub fn extend(parent: &Credential, record: &Record) -> Result<Credential, ChainE
     let credential = Credential { links };
     check_size(&credential)?;
     Ok(credential)
-}
-
-/// The node of the link before: the author of the next one.
-struct Step {
-    node: NodeId,
-    /// `None` before the founder's own admission was read.
-    seat: Option<Seat>,
-    roles: Roles,
 }
 
 fn check_size(credential: &Credential) -> Result<(), ChainError> {
@@ -263,10 +257,7 @@ fn last_admitted(record: &Record, key: &NodeId, link: usize) -> Result<NodeId, C
 }
 
 fn admissions(record: &Record) -> impl Iterator<Item = (NodeId, AdmissionV1)> {
-    let known = |entry: &&_| {
-        let entry: &pacmesh_protocol::ledger::record::Entry = entry;
-        entry.kind == Kind::Admission as u16 && entry.version == 1
-    };
+    let known = |entry: &&Entry| entry.kind == Kind::Admission as u16 && entry.version == 1;
     record
         .body()
         .entries
@@ -275,47 +266,50 @@ fn admissions(record: &Record) -> impl Iterator<Item = (NodeId, AdmissionV1)> {
         .filter_map(|entry| AdmissionV1::read(entry).ok())
 }
 
-/// One link: written by `author`, admitting `admitted`, by a right that the authority gave.
+fn admission_of(record: &Record, node: NodeId, link: usize) -> Result<AdmissionV1, ChainError> {
+    let found = admissions(record).find(|(admitted, _)| *admitted == node);
+    found
+        .map(|(_, admission)| admission)
+        .ok_or(ChainError::NoAdmission { link, node })
+}
+
+/// The first link: the founder's own record, by the authority's founding, with seat 0.
+fn check_founder(record: &Record, founder: NodeId, mesh: &MeshId) -> Result<AdmissionV1, ChainError> {
+    let admission = admission_of(record, founder, 0)?;
+    check_founding(0, &admission, founder, mesh)?;
+    if admission.seat == 0 {
+        Ok(admission)
+    } else {
+        Err(ChainError::Seat {
+            link: 0,
+            seat: admission.seat,
+        })
+    }
+}
+
+/// Every other link: by the node of the link before it, a master, for a junior, by an invitation of the authority.
 fn check_link(
     link: usize,
     record: &Record,
-    author: &Step,
+    (author, by): (NodeId, &AdmissionV1),
     admitted: NodeId,
     mesh: &MeshId,
 ) -> Result<AdmissionV1, ChainError> {
-    if record.author() != author.node {
+    if record.author() != author {
         return Err(ChainError::Author { link });
     }
-    let (_, admission) = admissions(record)
-        .find(|(node, _)| *node == admitted)
-        .ok_or(ChainError::NoAdmission { link, node: admitted })?;
-    let seat_error = ChainError::Seat {
-        link,
-        seat: admission.seat,
-    };
-    match author.seat {
-        None => {
-            check_founding(link, &admission, admitted, mesh)?;
-            if admission.seat != 0 {
-                Err(seat_error)
-            } else {
-                Ok(admission)
-            }
-        }
-        Some(seat) => {
-            if !author.roles.has(Role::Master) {
-                return Err(ChainError::NoMaster {
-                    link,
-                    author: author.node,
-                });
-            }
-            check_invitation(link, &admission, mesh)?;
-            if admission.seat <= seat {
-                Err(seat_error)
-            } else {
-                Ok(admission)
-            }
-        }
+    if !by.roles.has(Role::Master) {
+        return Err(ChainError::NoMaster { link, author });
+    }
+    let admission = admission_of(record, admitted, link)?;
+    check_invitation(link, &admission, mesh)?;
+    if admission.seat > by.seat {
+        Ok(admission)
+    } else {
+        Err(ChainError::Seat {
+            link,
+            seat: admission.seat,
+        })
     }
 }
 

@@ -148,6 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn codes_that_were_written_down_stay_good() {
+        let code = RecoveryCode::write(&seed([0x5a; 32])).to_string();
+        assert_eq!(
+            code,
+            "B9D5M-PJTB9-D5MPJ-TB9D5-MPJTB-9D5MP-JTB9D-5MPJT-B9D5M-PJTB9-D69YH-Q925K"
+        );
+    }
+
+    #[test]
     fn what_people_do_to_a_code_does_not_matter() {
         let code = RecoveryCode::write(&seed([8; 32])).to_string();
         let forms = [

@@ -259,6 +259,16 @@ mod tests {
     }
 
     #[test]
+    fn tokens_on_their_way_stay_good() {
+        let hash = blake3::hash(token().as_str().as_bytes());
+        assert_eq!(
+            hash.to_hex()[..16],
+            *"bad03ee2508be55c",
+            "another form needs another prefix"
+        );
+    }
+
+    #[test]
     fn white_space_of_a_terminal_does_not_matter() {
         let text = token().to_string();
         let broken = format!("  {}\n{}\r\n", &text[..70], &text[70..]);

@@ -47,6 +47,21 @@ fn a_certificate_fits_into_a_knock_and_reads_back_in_both_forms() {
 }
 
 #[test]
+fn one_key_file_always_means_one_fingerprint_and_certificate() {
+    let key = key(1);
+    assert_eq!(
+        key.fingerprint().to_string(),
+        "af6ab59d3fdb9eacf29dfb0e93ef112e2adfbfa8"
+    );
+    let certificate = blake3::hash(key.certificate().as_bytes());
+    assert_eq!(
+        certificate.to_hex()[..16],
+        *"e45b1f8140a9998d",
+        "ledgers hold these bytes"
+    );
+}
+
+#[test]
 fn user_ids_and_times_that_openpgp_cannot_hold_are_refused() {
     for bad in ["", "two\nlines", &"n".repeat(USER_ID_MAX + 1)] {
         assert!(
