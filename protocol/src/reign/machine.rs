@@ -54,8 +54,8 @@ pub struct Setup {
 pub enum Input {
     /// The members that have the role master in the view, with their seats; with this node, if it has it.
     Members(BTreeMap<NodeId, Seat>),
-    /// All members that are alive or suspect, with their lives. A node that leaves the set is confirmed lost (or said
-    /// goodbye).
+    /// All members that are alive or suspect and in direct reach, with their lives. A node that leaves the set is
+    /// confirmed lost, or said goodbye.
     Alive(BTreeMap<NodeId, Incarnation>),
     /// A node record arrived: `member` announces that it follows `reign`.
     Heard {
@@ -375,6 +375,7 @@ impl ReignMachine {
         self.settling = None;
         if !self.may_claim() {
             self.wait = None;
+            self.urgent = false;
             return;
         }
         let wait = match self.wait {

@@ -23,6 +23,9 @@ mod lead;
 mod peers;
 mod rank;
 
+#[cfg(test)]
+mod tests;
+
 pub use ballot::KeptBallot;
 pub use machine::{Input, Output, ReignMachine, Setup};
 pub use proof::{DocumentError, VerifiedReign, verify_document};
