@@ -1,11 +1,17 @@
 //! From what the ledger says to the files that pacman reads.
 //!
 //! [`archive`] reads packages, [`database`] writes what pacman syncs, [`index`] says what a generation shows and whether one
-//! may follow another, [`layout`] puts all of it on disk so that no reader ever meets half of it. Everything here
-//! blocks and knows neither ledger nor network.
+//! may follow another, [`layout`] puts all of it on disk so that no reader ever meets half of it, and [`shown`] is what readers hold.
+//! Everything here blocks and knows neither ledger nor network.
 
 pub mod archive;
 pub mod database;
+mod disk;
+pub mod index;
+pub mod layout;
 pub mod meta;
+pub mod shown;
+#[cfg(test)]
+pub(crate) mod testfarm;
 #[cfg(test)]
 pub(crate) mod testkit;
