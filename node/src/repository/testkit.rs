@@ -229,6 +229,14 @@ impl Pacman {
         run(&mut self.command(arguments))
     }
 
+    /// Runs pacman and returns all that it wrote to both streams.
+    pub(crate) fn all_said(&self, arguments: &[&str]) -> String {
+        let output = output(&mut self.command(arguments));
+        [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat()
+    }
+
     /// Runs pacman, which must fail, and returns what it complained about.
     pub(crate) fn refused(&self, arguments: &[&str]) -> String {
         let output = output(&mut self.command(arguments));

@@ -152,7 +152,7 @@ impl Layout {
     }
 
     fn folder(&self, key: &GenerationKey) -> PathBuf {
-        self.root.join(key.repository.as_str()).join(key.arch.as_str())
+        folder(&self.root, key)
     }
 
     fn check_placed(&self, key: &GenerationKey, new: &NewGeneration<'_>) -> Result<(), LayoutError> {
@@ -260,6 +260,15 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+fn folder(root: &Path, key: &GenerationKey) -> PathBuf {
+    root.join(key.repository.as_str()).join(key.arch.as_str())
+}
+
+/// Where `file` lies below `root`, if it is there.
+pub fn path_of(root: &Path, key: &GenerationKey, file: &PublicFile) -> PathBuf {
+    folder(root, key).join(file.file_name())
 }
 
 fn signature_of(path: &Path) -> String {
