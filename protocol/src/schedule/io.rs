@@ -79,10 +79,11 @@ pub enum Input {
         job: JobId,
         /// Which attempt.
         fence: Fence,
-        /// Taken, or why not.
-        result: Result<(), String>,
+        /// Taken at this wall clock (milliseconds since 1970, shown only), or why not.
+        result: Result<u64, String>,
     },
-    /// A worker asks with which pkgrel to build. Answered by [`Output::AnswerPrepared`] or [`Output::Cancel`].
+    /// A worker asks with which pkgrel to build. Answered by [`Output::AnswerPrepared`] or [`Output::Cancel`]; if by
+    /// neither, the attempt is not judged yet and the worker should ask again.
     Prepared {
         /// Who asks.
         worker: NodeId,
