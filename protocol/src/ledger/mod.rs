@@ -1,4 +1,19 @@
 //! The mesh's shared facts. **The ledger keeps facts; the view decides.**
+//!
+//! [`Ledger`] keeps records: per key the K greatest values of each author, a record as long as any of its entries is
+//! kept. [`view::View`] is a pure function of them: what is in force is the greatest value that no verdict voids. So
+//! what a node sees depends on which facts it knows, never on the order in which they came.
 
+mod constitution;
 pub mod kinds;
+pub mod member;
+pub mod order;
 pub mod record;
+mod state;
+pub mod tree;
+pub mod view;
+
+pub use state::{Ledger, Merged};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! Which records are kept: a pure function of the records that were seen.
+//!
+//! Per key and author the K greatest values; where a verdict cuts an author, also the K greatest at or below each cut,
+//! so that voiding what came later brings back what was in force before. A record stays while any entry of it is kept.
+//! A verdict is expected to come together with the subject's records at or below its cut (FORMATS, "Verdicts").
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    order::{Fact, Rank},
+    record::{Position, Record},
+    tree::DigestTree,
+    view::View,
+};
+use crate::{
+    ids::{MeshId, NodeId, RecordHash},
+    ledger::kinds::Kind,
+    signed::Verify,
+};
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    /// Kept; these are kept no longer.
+    Added {
+        /// Outranked in every entry.
+        dropped: Vec<RecordHash>,
+    },
+    /// It was there.
+    Known,
+    /// Outranked in every entry by what is there; not kept.
+    Stale,
+    /// It says nothing that could be kept.
+    Refused(String),
+}
+
+/// One value of a key.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) rank: Rank,
+    pub(super) fact: Arc<Fact>,
+}
+
+impl Candidate {
+    pub(super) fn hash(&self) -> RecordHash {
+        self.rank.tail().position.hash
+    }
+}
+
+/// Kind, key bytes and author: whose values of what are ranked against each other.
+type Slot = (u16, Vec<u8>, NodeId);
+
+/// The records that a node holds.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(super) mesh: MeshId,
+    pub(super) verifier: Arc<dyn Verify>,
+    own: NodeId,
+    records: BTreeMap<RecordHash, Record>,
+    /// All entries of held records, the greatest first.
+    pub(super) slots: BTreeMap<Slot, Vec<Candidate>>,
+    /// Cuts that held verdicts name, by subject; with how many verdicts name each.
+    cuts: BTreeMap<NodeId, BTreeMap<Option<Position>, usize>>,
+    places: BTreeMap<(NodeId, u64, u64), BTreeSet<RecordHash>>,
+    tree: DigestTree,
+    unread: BTreeSet<RecordHash>,
+    view: Option<Arc<View>>,
+}
+
+impl Ledger {
+    /// An empty ledger of `own`; `verifier` judges the authority's statements inside values.
+    pub fn new(mesh: MeshId, own: NodeId, verifier: Arc<dyn Verify>) -> Self {
+        Self {
+            mesh,
+            verifier,
+            own,
+            records: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            places: BTreeMap::new(),
+            tree: DigestTree::default(),
+            unread: BTreeSet::new(),
+            view: None,
+        }
+    }
+
+    /// Takes a record whose signature was verified, whole or not at all.
+    pub fn merge(&mut self, record: Record) -> Merged {
+        let hash = record.hash();
+        if self.records.contains_key(&hash) {
+            return Merged::Known;
+        }
+        self.insert(&record);
+        if !self.is_kept(&record) {
+            self.remove(&record);
+            return Merged::Stale;
+        }
+        self.records.insert(hash, record.clone());
+        self.tree.insert(hash);
+        self.view = None;
+        Merged::Added {
+            dropped: self.drop_outranked_by(&record),
+        }
+    }
+
+    /// Whether a record is held.
+    pub fn contains(&self, hash: &RecordHash) -> bool {
+        self.records.contains_key(hash)
+    }
+
+    /// A held record.
+    pub fn get(&self, hash: &RecordHash) -> Option<&Record> {
+        self.records.get(hash)
+    }
+
+    /// All held records, by hash.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// What is in force; computed once after each change.
+    pub fn view(&mut self) -> Arc<View> {
+        if let Some(view) = &self.view {
+            return view.clone();
+        }
+        let view = Arc::new(View::of(self));
+        self.view = Some(view.clone());
+        view
+    }
+
+    /// The digest tree over all held records.
+    pub const fn tree(&self) -> &DigestTree {
+        &self.tree
+    }
+
+    /// Held records with an entry that this binary does not read.
+    pub fn unread(&self) -> Vec<RecordHash> {
+        self.unread.iter().copied().collect()
+    }
+
+    /// Admissions and verdicts go before everything else: they decide whose other records count.
+    pub fn is_urgent(record: &Record) -> bool {
+        let urgent = [Kind::Admission as u16, Kind::Verdict as u16];
+        record
+            .body()
+            .entries
+            .iter()
+            .any(|entry| urgent.contains(&entry.kind))
+    }
+
+    /// Two records of one author at one place: a restored backup or a cloned disk wrote.
+    pub(super) fn forks(&self) -> impl Iterator<Item = &(NodeId, u64, u64)> {
+        self.places
+            .iter()
+            .filter(|(_, hashes)| hashes.len() > 1)
+            .map(|(place, _)| place)
+    }
+
+    /// The greatest life of `node` of which a record is held; 0 for none.
+    pub(super) fn greatest_incarnation(&self, node: &NodeId) -> u64 {
+        self.places
+            .range((*node, 0, 0)..=(*node, u64::MAX, u64::MAX))
+            .next_back()
+            .map_or(0, |((_, incarnation, _), _)| *incarnation)
+    }
+
+    fn insert(&mut self, record: &Record) {
+        let (author, tail) = (record.author(), record.tail());
+        for entry in &record.body().entries {
+            let fact = Fact::read(entry);
+            if let Fact::Verdict(subject, verdict) = &fact {
+                *self
+                    .cuts
+                    .entry(*subject)
+                    .or_default()
+                    .entry(verdict.cut)
+                    .or_default() += 1;
+            }
+            if fact == Fact::Unread {
+                self.unread.insert(record.hash());
+            }
+            let candidate = Candidate {
+                rank: fact.rank(tail),
+                fact: Arc::new(fact),
+            };
+            let slot = self
+                .slots
+                .entry((entry.kind, entry.key.clone(), author))
+                .or_default();
+            let at = slot.partition_point(|other| other.rank > candidate.rank);
+            slot.insert(at, candidate);
+        }
+        let place = (author, record.body().incarnation, record.body().sequence);
+        self.places.entry(place).or_default().insert(record.hash());
+    }
+
+    fn remove(&mut self, record: &Record) {
+        let (author, hash) = (record.author(), record.hash());
+        for entry in &record.body().entries {
+            let key = (entry.kind, entry.key.clone(), author);
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.retain(|candidate| candidate.hash() != hash);
+                if slot.is_empty() {
+                    self.slots.remove(&key);
+                }
+            }
+            if let Fact::Verdict(subject, verdict) = Fact::read(entry) {
+                self.forget_cut(&subject, &verdict.cut);
+            }
+        }
+        let place = (author, record.body().incarnation, record.body().sequence);
+        if let Some(hashes) = self.places.get_mut(&place) {
+            hashes.remove(&hash);
+            if hashes.is_empty() {
+                self.places.remove(&place);
+            }
+        }
+        self.unread.remove(&hash);
+        self.tree.remove(&hash);
+        self.records.remove(&hash);
+    }
+
+    fn forget_cut(&mut self, subject: &NodeId, cut: &Option<Position>) {
+        let Some(cuts) = self.cuts.get_mut(subject) else {
+            return;
+        };
+        if let Some(count) = cuts.get_mut(cut) {
+            *count -= 1;
+            if *count == 0 {
+                cuts.remove(cut);
+            }
+        }
+    }
+
+    fn drop_outranked_by(&mut self, record: &Record) -> Vec<RecordHash> {
+        let author = record.author();
+        let rivals: BTreeSet<RecordHash> = record
+            .body()
+            .entries
+            .iter()
+            .filter_map(|entry| self.slots.get(&(entry.kind, entry.key.clone(), author)))
+            .flatten()
+            .map(Candidate::hash)
+            .filter(|hash| *hash != record.hash())
+            .collect();
+        let mut dropped = Vec::new();
+        for hash in rivals {
+            let Some(rival) = self.records.get(&hash).cloned() else {
+                continue;
+            };
+            if !self.is_kept(&rival) {
+                self.remove(&rival);
+                dropped.push(hash);
+            }
+        }
+        dropped
+    }
+
+    /// Whether any entry of a record is among the greatest of its slot.
+    fn is_kept(&self, record: &Record) -> bool {
+        let author = record.author();
+        record.body().entries.iter().any(|entry| {
+            self.slots
+                .get(&(entry.kind, entry.key.clone(), author))
+                .is_some_and(|slot| self.is_among_greatest(&author, slot, &record.hash()))
+        })
+    }
+
+    fn is_among_greatest(&self, author: &NodeId, slot: &[Candidate], hash: &RecordHash) -> bool {
+        let Some(at) = slot.iter().position(|candidate| candidate.hash() == *hash) else {
+            return false;
+        };
+        let most = slot[at].fact.kept();
+        if at < most {
+            return true;
+        }
+        let position = slot[at].rank.tail().position;
+        self.cuts.get(author).is_some_and(|cuts| {
+            cuts.keys().filter(|cut| is_below(&position, cut)).any(|cut| {
+                let above = slot[..at]
+                    .iter()
+                    .filter(|other| is_below(&other.rank.tail().position, cut));
+                above.count() < most
+            })
+        })
+    }
+
+    /// This node.
+    pub const fn own(&self) -> NodeId {
+        self.own
+    }
+}
+
+/// Whether a record stands at or below a cut; of a fork at the cut only the named record does.
+pub(super) fn is_below(position: &Position, cut: &Option<Position>) -> bool {
+    cut.as_ref().is_some_and(|cut| {
+        let (place, end) = (
+            (position.incarnation, position.sequence),
+            (cut.incarnation, cut.sequence),
+        );
+        place < end || (place == end && position.hash == cut.hash)
+    })
+}

@@ -1,0 +1,474 @@
+//! What is in force: a pure function of the records that a ledger holds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
+
+use super::{
+    constitution::{Authority, Constitution},
+    kinds::{
+        BindingKey, GenerationKey, GenerationV1, InvitationV1, JobV1, PackageKey, PackageV1, ReleaseV1,
+        SettingV1, SignerV1, SourceKey, SourceV1,
+    },
+    member::Member,
+    order::{Fact, Rank},
+    record::Position,
+    state::{Candidate, Ledger},
+};
+use crate::{
+    ids::{Digest, Fingerprint, InvitationId, JobId, NodeId, RecordHash, RequestId, Seat},
+    names::{Architecture, MeshName, PackageName, PackageVersion, RepositoryName},
+    roles::Role,
+    signed::Signed,
+};
+
+/// How many problems are listed.
+const PROBLEM_LIMIT: usize = 32;
+/// Most links of a credential (FORMATS, "Entering and meeting").
+const PATH_LIMIT: usize = 16;
+
+/// The greatest value of each key that no verdict voids, and who said so.
+type InForce<K, V> = BTreeMap<K, (Rank, V)>;
+
+/// The state of the mesh, as far as its facts are known here.
+#[derive(Debug, Default)]
+pub struct View {
+    constitution: Constitution,
+    incarnations: BTreeMap<NodeId, u64>,
+    admissions: BTreeMap<NodeId, Signed>,
+    invitations: InForce<InvitationId, InvitationV1>,
+    signers: InForce<Fingerprint, SignerV1>,
+    settings: InForce<String, SettingV1>,
+    sources: InForce<SourceKey, SourceV1>,
+    jobs: BTreeMap<JobId, JobV1>,
+    job_facts: BTreeMap<JobId, (Rank, u64)>,
+    packages: BTreeMap<PackageKey, PackageV1>,
+    package_ranks: BTreeMap<PackageKey, Rank>,
+    bindings: BTreeMap<BindingKey, (Option<Rank>, Digest)>,
+    generations: InForce<GenerationKey, GenerationV1>,
+    requests: BTreeMap<RequestId, RecordHash>,
+    has_unread: bool,
+    problems: Vec<String>,
+}
+
+impl View {
+    /// Works out what is in force.
+    pub(super) fn of(ledger: &Ledger) -> Self {
+        let mut view = Self {
+            constitution: Constitution::of(ledger),
+            ..Self::default()
+        };
+        for member in view.constitution.members.values() {
+            view.incarnations
+                .insert(member.id, ledger.greatest_incarnation(&member.id));
+            if let Some(record) = ledger.get(&member.admission) {
+                view.admissions.insert(member.id, record.signed().clone());
+            }
+        }
+        let authority = Authority::of(ledger);
+        for ((_, _, author), slot) in &ledger.slots {
+            view.take(ledger, &authority, author, slot);
+        }
+        for record in ledger.records() {
+            if let Some(request) = record.body().request {
+                view.requests.insert(request, record.hash());
+            }
+        }
+        view.has_unread = !ledger.unread().is_empty();
+        view.find_problems(ledger);
+        view
+    }
+
+    /// Takes the greatest unvoided value of one author for one key.
+    fn take(&mut self, ledger: &Ledger, authority: &Authority<'_>, author: &NodeId, slot: &[Candidate]) {
+        for candidate in slot {
+            if let Fact::Binding(key, value) = &*candidate.fact {
+                self.take_binding(author, key, value.archive, &candidate.rank);
+                continue;
+            }
+            let counts = match &*candidate.fact {
+                Fact::Invitation(id, value) => authority
+                    .invitation(&value.statement)
+                    .is_some_and(|terms| terms.invitation == *id),
+                _ => self.constitution.counts(author, &candidate.rank),
+            };
+            if counts {
+                self.take_fact(ledger, &candidate.rank, &candidate.fact);
+                return;
+            }
+        }
+    }
+
+    fn take_fact(&mut self, ledger: &Ledger, rank: &Rank, fact: &Fact) {
+        match fact {
+            Fact::Invitation(key, value) => raise(&mut self.invitations, key, rank, value),
+            Fact::Signer(key, value) => raise(&mut self.signers, key, rank, value),
+            Fact::Setting(key, value) => raise(&mut self.settings, key, rank, value),
+            Fact::Source(key, value) => raise(&mut self.sources, key, rank, value),
+            Fact::Generation(key, value) => raise(&mut self.generations, key, rank, value),
+            Fact::Job(key, value) => {
+                if self.job_facts.get(key).is_none_or(|(seen, _)| seen < rank) {
+                    let written = ledger
+                        .get(&rank.tail().position.hash)
+                        .map_or(0, |r| r.body().written_ms);
+                    self.job_facts.insert(*key, (rank.clone(), written));
+                    self.jobs.insert(*key, (**value).clone());
+                }
+            }
+            Fact::Package(key, value) => {
+                if self.package_ranks.get(key).is_none_or(|seen| seen < rank) {
+                    self.package_ranks.insert(key.clone(), rank.clone());
+                    self.packages.insert(key.clone(), (**value).clone());
+                }
+            }
+            Fact::Admission(..) | Fact::Member(..) | Fact::Verdict(..) | Fact::Binding(..) | Fact::Unread => {
+            }
+        }
+    }
+
+    /// For "is this name free" every binding counts, void or not; among them the greatest unvoided one is in force.
+    fn take_binding(&mut self, author: &NodeId, key: &BindingKey, archive: Digest, rank: &Rank) {
+        let rank = self.constitution.counts(author, rank).then(|| rank.clone());
+        let seen = self.bindings.get(key);
+        let twice = seen.is_some_and(|(_, other)| *other != archive);
+        if seen.is_none_or(|(seen, _)| *seen < rank) {
+            self.bindings.insert(key.clone(), (rank, archive));
+        }
+        if twice {
+            self.problem(format!(
+                "{}-{}-{} is bound to two archives: it is rebuilt at the next pkgrel",
+                key.name, key.version, key.arch
+            ));
+        }
+    }
+
+    fn find_problems(&mut self, ledger: &Ledger) {
+        for (node, incarnation, sequence) in ledger.forks() {
+            let name = self
+                .member(node)
+                .map_or_else(|| node.short(), |member| member.name.to_string());
+            self.problem(format!(
+                "{name} wrote two records at one place ({incarnation}/{sequence}): was its home cloned or restored while it ran?"
+            ));
+        }
+        if self.has_unread {
+            self.problem("some records are of a later version of pacmesh: update this node".to_owned());
+        }
+    }
+
+    fn problem(&mut self, text: String) {
+        if self.problems.len() < PROBLEM_LIMIT {
+            self.problems.push(text);
+        }
+    }
+}
+
+fn raise<K: Ord + Clone, V: Clone>(map: &mut InForce<K, V>, key: &K, rank: &Rank, value: &V) {
+    if map.get(key).is_none_or(|(seen, _)| seen < rank) {
+        map.insert(key.clone(), (rank.clone(), value.clone()));
+    }
+}
+
+/// Members.
+impl View {
+    /// The display name of the mesh, as its founding says.
+    pub fn mesh_name(&self) -> Option<&MeshName> {
+        self.constitution.mesh_name.as_ref()
+    }
+
+    /// The founder.
+    pub fn founder(&self) -> Option<&Member> {
+        self.member(self.constitution.founder.as_ref()?)
+    }
+
+    /// All nodes with a valid admission, those that left or are cut off among them, by id.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.constitution.members.values()
+    }
+
+    /// A node with a valid admission.
+    pub fn member(&self, node: &NodeId) -> Option<&Member> {
+        self.constitution.members.get(node)
+    }
+
+    /// Whether a node belongs to the mesh now.
+    pub fn is_member(&self, node: &NodeId) -> bool {
+        self.member(node).is_some_and(Member::is_active)
+    }
+
+    /// Whether an active member has a role.
+    pub fn has_role(&self, node: &NodeId, role: Role) -> bool {
+        self.member(node)
+            .is_some_and(|member| member.is_active() && member.roles.has(role))
+    }
+
+    /// Whether a node is suspended or revoked.
+    pub fn is_cut_off(&self, node: &NodeId) -> bool {
+        self.member(node).is_some_and(Member::is_cut_off)
+    }
+
+    /// The active members that may lead, with their seats.
+    pub fn master_capable(&self) -> BTreeMap<NodeId, Seat> {
+        let may_lead = |member: &&Member| member.is_active() && member.roles.has(Role::Master);
+        self.members()
+            .filter(may_lead)
+            .map(|member| (member.id, member.seat))
+            .collect()
+    }
+
+    /// 1 + the greatest seat that is known.
+    pub fn next_seat(&self) -> Seat {
+        self.members()
+            .map(|member| member.seat)
+            .max()
+            .map_or(0, |seat| seat + 1)
+    }
+
+    /// The greatest life of a member of which a record is held; 0 for none.
+    pub fn greatest_incarnation(&self, node: &NodeId) -> u64 {
+        self.incarnations.get(node).copied().unwrap_or(0)
+    }
+
+    /// The admission records from the founder to `node`: its credential.
+    pub fn credential_path(&self, node: &NodeId) -> Option<Vec<Signed>> {
+        let (mut path, mut at) = (Vec::new(), *node);
+        for _ in 0..PATH_LIMIT {
+            let member = self.member(&at)?;
+            path.push(self.admissions.get(&at)?.clone());
+            if member.admitted_by == at {
+                path.reverse();
+                return Some(path);
+            }
+            at = member.admitted_by;
+        }
+        None
+    }
+
+    /// Whether an admission by `author` fell by a verdict on it.
+    pub fn voids_admission(&self, author: &NodeId, position: &Position, admitted: &NodeId) -> bool {
+        self.constitution.voids_admission(author, position, admitted)
+    }
+
+    /// An invitation by its public key.
+    pub fn invitation(&self, id: &InvitationId) -> Option<&InvitationV1> {
+        self.invitations.get(id).map(|(_, value)| value)
+    }
+
+    /// All invitations that are not closed.
+    pub fn open_invitations(&self) -> impl Iterator<Item = &InvitationV1> {
+        self.invitations
+            .values()
+            .map(|(_, value)| value)
+            .filter(|value| !value.closed)
+    }
+
+    /// How many members entered by an invitation.
+    pub fn invitation_uses(&self, id: &InvitationId) -> u32 {
+        use super::{
+            kinds::{AdmissionV1, InvitationStatementV1, Value, Warrant},
+            record::{RecordV1, VALUE_LIMIT},
+        };
+        let entered = |(node, signed): (&NodeId, &Signed)| {
+            let record: RecordV1 = signed.peek(super::record::RECORD_LIMIT).ok()?;
+            let admission = record.entries.iter().find_map(|entry| {
+                let (of, value) = AdmissionV1::read(entry).ok()?;
+                (entry.kind == AdmissionV1::KIND as u16 && of == *node).then_some(value)
+            })?;
+            let Warrant::Invitation(statement) = admission.warrant else {
+                return None;
+            };
+            let terms: InvitationStatementV1 = statement.peek(VALUE_LIMIT).ok()?;
+            (terms.invitation == *id).then_some(())
+        };
+        self.admissions.iter().filter_map(entered).count() as u32
+    }
+
+    /// All certificates that packages may be signed with, distrusted ones included.
+    pub fn signers(&self) -> impl Iterator<Item = (&Fingerprint, &SignerV1)> {
+        self.signers.iter().map(|(key, (_, value))| (key, value))
+    }
+
+    /// A certificate.
+    pub fn signer(&self, fingerprint: &Fingerprint) -> Option<&SignerV1> {
+        self.signers.get(fingerprint).map(|(_, value)| value)
+    }
+}
+
+/// Settings, sources and jobs.
+impl View {
+    /// A setting; empty means "as by default".
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(|(_, value)| value.value.as_str())
+    }
+
+    /// The version of a setting; 0 for one that was never made.
+    pub fn setting_version(&self, name: &str) -> u64 {
+        self.settings.get(name).map_or(0, |(_, value)| value.version)
+    }
+
+    /// All settings, by name.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.settings
+            .iter()
+            .map(|(name, (_, value))| (name.as_str(), value.value.as_str()))
+    }
+
+    /// A tracked source, removed or not.
+    pub fn source(&self, key: &SourceKey) -> Option<&SourceV1> {
+        self.sources.get(key).map(|(_, value)| value)
+    }
+
+    /// All sources, removed ones included.
+    pub fn sources(&self) -> impl Iterator<Item = (&SourceKey, &SourceV1)> {
+        self.sources.iter().map(|(key, (_, value))| (key, value))
+    }
+
+    /// All jobs, by id.
+    pub fn jobs(&self) -> impl Iterator<Item = (&JobId, &JobV1)> {
+        self.jobs.iter()
+    }
+
+    /// A job.
+    pub fn job(&self, id: &JobId) -> Option<&JobV1> {
+        self.jobs.get(id)
+    }
+
+    /// When the value of a job that is in force was written, milliseconds since 1970; shown only.
+    pub fn job_written_ms(&self, id: &JobId) -> Option<u64> {
+        self.job_facts.get(id).map(|(_, written)| *written)
+    }
+
+    /// The last job of a base for each repository and architecture, by the time of its submission.
+    pub fn last_jobs_of(
+        &self,
+        base: &PackageName,
+        repository: Option<&RepositoryName>,
+    ) -> Vec<(JobId, JobV1)> {
+        let mut last: BTreeMap<(&RepositoryName, &Architecture), (&JobId, &JobV1)> = BTreeMap::new();
+        let jobs = self.jobs().filter(|(_, job)| {
+            job.base == *base && repository.is_none_or(|repository| job.repository == *repository)
+        });
+        for (id, job) in jobs {
+            let key = (&job.repository, &job.arch);
+            if last
+                .get(&key)
+                .is_none_or(|(_, seen)| seen.submitted_ms <= job.submitted_ms)
+            {
+                last.insert(key, (id, job));
+            }
+        }
+        last.into_values().map(|(id, job)| (*id, job.clone())).collect()
+    }
+
+    /// The record that answered a request.
+    pub fn request(&self, request: &RequestId) -> Option<&RecordHash> {
+        self.requests.get(request)
+    }
+}
+
+/// Packages, bindings and generations.
+impl View {
+    /// A package in force, or its tombstone.
+    pub fn package(&self, key: &PackageKey) -> Option<&PackageV1> {
+        self.packages.get(key)
+    }
+
+    /// The packages in force of one place, tombstones included, by name.
+    pub fn packages_of<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        arch: &'a Architecture,
+    ) -> impl Iterator<Item = (&'a PackageKey, &'a PackageV1)> {
+        let here =
+            move |(key, _): &(&PackageKey, &PackageV1)| key.repository == *repository && key.arch == *arch;
+        let from = self
+            .packages
+            .keys()
+            .find(|key| key.repository == *repository && key.arch == *arch)
+            .cloned();
+        let from = from.map_or(Bound::Unbounded, Bound::Included);
+        self.packages.range((from, Bound::Unbounded)).filter(here)
+    }
+
+    /// The releases in force of one place, by name.
+    pub fn releases<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        arch: &'a Architecture,
+    ) -> impl Iterator<Item = (&'a PackageKey, &'a ReleaseV1)> {
+        self.packages_of(repository, arch)
+            .filter_map(|(key, value)| Some((key, value.release.as_ref()?)))
+    }
+
+    /// All releases in force, of all places.
+    pub fn all_releases(&self) -> impl Iterator<Item = (&PackageKey, &ReleaseV1)> {
+        self.packages
+            .iter()
+            .filter_map(|(key, value)| Some((key, value.release.as_ref()?)))
+    }
+
+    /// The archive that a name is bound to, for ever.
+    pub fn binding(
+        &self,
+        name: &PackageName,
+        version: &PackageVersion,
+        arch: &Architecture,
+    ) -> Option<Digest> {
+        let key = BindingKey {
+            name: name.clone(),
+            version: version.clone(),
+            arch: arch.clone(),
+        };
+        self.bindings.get(&key).map(|(_, archive)| *archive)
+    }
+
+    /// The newest generation of a place.
+    pub fn generation(&self, key: &GenerationKey) -> Option<&GenerationV1> {
+        self.generations.get(key).map(|(_, value)| value)
+    }
+
+    /// The newest generations of all places.
+    pub fn generations(&self) -> impl Iterator<Item = (&GenerationKey, &GenerationV1)> {
+        self.generations.iter().map(|(key, (_, value))| (key, value))
+    }
+
+    /// A record is held that this binary cannot read: its node does not lead.
+    pub const fn has_unread(&self) -> bool {
+        self.has_unread
+    }
+
+    /// What somebody should look at.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl PartialEq for View {
+    /// Whether the same things are in force.
+    fn eq(&self, other: &Self) -> bool {
+        self.constitution.members == other.constitution.members
+            && self.invitations == other.invitations
+            && self.signers == other.signers
+            && self.settings == other.settings
+            && self.sources == other.sources
+            && self.jobs == other.jobs
+            && self.packages == other.packages
+            && self.bindings == other.bindings
+            && self.generations == other.generations
+            && self.requests == other.requests
+    }
+}
+
+impl std::fmt::Display for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bases: BTreeSet<_> = self.all_releases().map(|(_, release)| &release.base).collect();
+        write!(
+            f,
+            "{} members, {} jobs, {} bases",
+            self.constitution.members.len(),
+            self.jobs.len(),
+            bases.len()
+        )
+    }
+}
