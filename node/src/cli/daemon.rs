@@ -1,0 +1,32 @@
+//! `daemon`, and the runner that it starts for each stage of a build.
+
+use std::ffi::OsString;
+
+use super::{DaemonArgs, Failure};
+use crate::{
+    compose,
+    config::{Config, Overrides},
+    error::chain,
+    home::Home,
+    telemetry, worker,
+};
+
+pub(super) fn run(home: Home, args: DaemonArgs) -> Result<(), Failure> {
+    telemetry::start();
+    let overrides = Overrides {
+        http_api: args.http_api,
+        http_repo: args.http_repo,
+        listen: args.listen,
+        bootstrap: args.bootstrap,
+        no_mdns: args.no_mdns,
+        name: args.name,
+        slots: args.slots,
+    };
+    let config = Config::resolve(home, overrides)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(compose::run(config)).map_err(|error| Failure::Failed(chain(&error)))
+}
+
+pub(super) fn runner(arguments: Vec<OsString>) -> Result<(), Failure> {
+    worker::runner_main(arguments).map_err(|error| Failure::Failed(chain(&error)))
+}

@@ -1,0 +1,10 @@
+//! The command line's way in: requests, answers and views over the local socket.
+//!
+//! A caller here has the rights of the node. The daemon opens no path that a caller names: files come as bytes.
+
+pub mod client;
+pub mod request;
+pub mod views;
+
+pub use client::{Client, ClientError};
+pub use request::{LocalReply, LocalRequest};

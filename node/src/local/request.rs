@@ -1,0 +1,236 @@
+//! What the command line asks its node, and what comes back.
+//!
+//! A connection carries one request. Trees and keys that a command brings follow their request as chunks; answers are
+//! one [`LocalReply::Done`], `Value` or `Failed`, after any number of `Event`, `Bytes` and `Note`.
+
+use std::time::Duration;
+
+use pacmesh_protocol::{
+    ids::{Digest, JobId},
+    ledger::kinds::{BuildOptions, Origin},
+    names::{Architecture, MeshName, PackageName, RepositoryName},
+    roles::Roles,
+};
+use serde::{Deserialize, Serialize};
+
+use super::views::{
+    BuildEvent, InitView, InviteView, JobView, JoinView, NodeView, PackageView, PacmanView, SignerView,
+    StatusView,
+};
+
+/// Greatest length of a chunk of a stream, in bytes.
+pub const CHUNK: usize = 256 << 10;
+
+/// What a command asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalRequest {
+    /// `init`
+    Init {
+        /// The mesh's display name.
+        name: Option<MeshName>,
+        /// Its first repository.
+        repository: Option<RepositoryName>,
+    },
+    /// `join`
+    Join {
+        /// As printed by `invite`.
+        token: String,
+    },
+    /// `invite`
+    Invite {
+        /// What the joiner may become.
+        roles: Roles,
+        /// How long it is good.
+        expires: Duration,
+        /// For how many nodes.
+        uses: u32,
+    },
+    /// `leave`
+    Leave,
+    /// `status`
+    Status,
+    /// `nodes`
+    Nodes,
+    /// `jobs`
+    Jobs {
+        /// Ended ones, too.
+        all: bool,
+        /// Failed ones only.
+        failed: bool,
+    },
+    /// `packages`
+    Packages,
+    /// Stores a source tree; followed by [`LocalChunk`]s. Answered by [`LocalReply::Stored`].
+    Store,
+    /// `build`, of trees that were stored before.
+    Build {
+        /// What.
+        sources: Vec<BuildSource>,
+        /// Where to.
+        repository: Option<RepositoryName>,
+        /// For which architectures.
+        arches: Vec<Architecture>,
+        /// How.
+        options: BuildOptions,
+        /// Track the sources.
+        track: bool,
+        /// Answer with events until every job ended, else as soon as they are queued.
+        wait: bool,
+    },
+    /// `rebuild`
+    Rebuild {
+        /// Bases.
+        bases: Vec<PackageName>,
+        /// As in `Build`.
+        wait: bool,
+    },
+    /// `logs`
+    Logs {
+        /// An id prefix or a package base.
+        job: String,
+        /// Go on until the job ends.
+        follow: bool,
+    },
+    /// `why`
+    Why {
+        /// An id prefix or a package base.
+        job: String,
+    },
+    /// `cancel`
+    Cancel {
+        /// An id prefix or a package base.
+        job: String,
+    },
+    /// `retry`
+    Retry {
+        /// An id prefix or a package base.
+        job: String,
+    },
+    /// `remove`
+    Remove {
+        /// Package names or bases.
+        names: Vec<PackageName>,
+    },
+    /// `keys list`
+    Keys,
+    /// `keys export`
+    ExportKeys,
+    /// `keys trust`, `keys import`: a certificate, binary or armoured.
+    TrustKey {
+        /// The certificate.
+        certificate: Vec<u8>,
+    },
+    /// `keys distrust`
+    DistrustKey {
+        /// Fingerprint or the end of one.
+        fingerprint: String,
+    },
+    /// `node …`
+    Node {
+        /// Display name or id.
+        node: String,
+        /// What.
+        action: NodeAction,
+    },
+    /// `lead`
+    Lead {
+        /// Display name or id.
+        node: String,
+    },
+    /// `setup-pacman`
+    SetupPacman,
+    /// `config get`
+    GetSetting {
+        /// Empty: all.
+        name: String,
+    },
+    /// `config set`
+    SetSetting {
+        /// Which.
+        name: String,
+        /// Empty: as by default.
+        value: String,
+    },
+}
+
+/// What `node` does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeAction {
+    /// Takes no new work.
+    Drain,
+    /// Takes work again.
+    Resume,
+    /// Cut off until reinstated.
+    Suspend,
+    /// Cut off for ever; signed by the authority's key (in this home, or brought along).
+    Revoke {
+        /// Contents of an exported authority key.
+        authority: Option<String>,
+    },
+    /// Lifts a suspension; signed by the authority's key.
+    Reinstate {
+        /// Contents of an exported authority key.
+        authority: Option<String>,
+    },
+}
+
+/// A source of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSource {
+    /// As typed.
+    pub label: String,
+    /// Stored by [`LocalRequest::Store`] before.
+    pub tree: Digest,
+    /// Where it came from.
+    pub origin: Origin,
+    /// SOURCE_DATE_EPOCH, in seconds.
+    pub epoch: u64,
+}
+
+/// A part of a stream towards the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalChunk {
+    /// At most [`CHUNK`] bytes.
+    Bytes(Vec<u8>),
+    /// That was all.
+    End,
+}
+
+/// What the node answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum LocalReply {
+    /// It is done; for people.
+    Done(String),
+    /// It failed: one line that names the thing, the reason and the next step.
+    Failed(String),
+    /// Something to say on the way, for people.
+    Note(String),
+    /// A part of a stream.
+    Bytes(Vec<u8>),
+    /// A build goes on.
+    Event(BuildEvent),
+    /// To `Store`.
+    Stored(Digest),
+    /// To `Status`.
+    Status(Box<StatusView>),
+    /// To `Nodes`.
+    Nodes(Vec<NodeView>),
+    /// To `Jobs`; more may follow until `Done`.
+    Jobs(Vec<JobView>),
+    /// To `Packages`; more may follow until `Done`.
+    Packages(Vec<PackageView>),
+    /// To `Init`.
+    Founded(Box<InitView>),
+    /// To `Join`.
+    Joined(JoinView),
+    /// To `Invite`.
+    Invited(InviteView),
+    /// To `Keys`.
+    Keys(Vec<SignerView>),
+    /// To `SetupPacman`.
+    Pacman(PacmanView),
+    /// To `GetSetting`.
+    Settings(Vec<(String, String)>),
+    /// To `Cancel` and `Retry`: which jobs it was about.
+    Touched(Vec<JobId>),
+}

@@ -1,0 +1,85 @@
+//! The origin's side of a change: signed once, brought to whoever leads until it is answered or its time is over.
+
+use std::time::Duration;
+
+use pacmesh_protocol::{
+    entry::{CarriedKnock, KnockReply},
+    ids::{NodeId, RequestId},
+    signed::{Purpose, Signed},
+    wire::{AcceptedJob, Carried, CarriedReply, Change, FRAME_LIMIT, Reply, Request},
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{clock, rooms::Rooms};
+
+/// How long a node holds a change while no master is in reach (FORMATS, "Who writes, and requests").
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that a master may take: probes of a large submission and the wait for copies.
+const ANSWER: Duration = Duration::from_secs(300);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What an accepted change brought: jobs and synced copies.
+pub type Accepted = (Vec<AcceptedJob>, u32);
+
+/// Asks the master for a change in this node's name. The same request id is used for every attempt, so that a change
+/// that was recorded before its answer was lost is not done twice.
+pub async fn carry(rooms: &Rooms, body: Change) -> Result<Accepted, String> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| format!("no randomness for a request: {error}"))?;
+    let carried = Carried {
+        origin: rooms.node,
+        request: RequestId(id),
+        deadline_ms: clock::wall_ms() + ANSWER.as_millis() as u64,
+        body,
+    };
+    let key = &*rooms.keys.node;
+    let signed = Signed::seal(&carried, Purpose::Carried, &rooms.mesh, key, FRAME_LIMIT / 2)
+        .map_err(|error| format!("too much at once ({error}): ask in smaller parts"))?;
+    let mut patience = Instant::now() + PATIENCE;
+    let end = Instant::now() + ANSWER;
+    loop {
+        if let Some(master) = rooms.master.leadership().master() {
+            match timeout_at(end, bring(rooms, master, &signed)).await {
+                Ok(Some(CarriedReply::Accepted { jobs, copies })) => return Ok((jobs, copies)),
+                Ok(Some(CarriedReply::Refused { reason })) => return Err(reason),
+                Ok(Some(CarriedReply::NotMaster { .. }) | None) => {}
+                Err(_) => return Err("the master did not answer in time: see 'pacmesh status', and ask again".to_owned()),
+            }
+            // Somebody leads and could not answer; a successor gets the full patience.
+            patience = patience.max(Instant::now() + PAUSE);
+        }
+        if Instant::now() >= patience.min(end) {
+            return Err(no_master(rooms));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+fn no_master(rooms: &Rooms) -> String {
+    let able = rooms.ledger.view().master_capable_by_seat().len();
+    format!(
+        "no master in reach: {able} machines of this mesh may lead, start one of them ('pacmesh nodes' lists them)"
+    )
+}
+
+async fn bring(rooms: &Rooms, master: NodeId, carried: &Signed) -> Option<CarriedReply> {
+    let request = Request::Carry { carried: carried.clone(), relayed: false };
+    match rooms.ask(master, request, ANSWER).await {
+        Ok(Reply::Carried(reply)) => Some(reply),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::debug!(master = %master.short(), error, "a change was not answered");
+            None
+        }
+    }
+}
+
+/// Brings a knock to the master.
+pub(crate) async fn bring_knock(rooms: &Rooms, knock: CarriedKnock) -> KnockReply {
+    let Some(master) = rooms.master.leadership().master() else { return KnockReply::Wait };
+    match rooms.ask(master, Request::Knock { knock }, Duration::from_secs(20)).await {
+        Ok(Reply::Knock(reply)) => reply,
+        _ => KnockReply::Wait,
+    }
+}

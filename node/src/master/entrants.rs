@@ -1,0 +1,88 @@
+//! Admissions: the master judges a knock, and one record lets the joiner in with its signing key.
+
+use pacmesh_protocol::{
+    entry::{CarriedKnock, Credential, KnockReply},
+    ledger::{
+        kinds::{AdmissionV1, InvitationV1, SignerV1, Value, Warrant},
+        record::{Entry, ReignId},
+        view::View,
+    },
+};
+use pacmesh_signing::membership::{Entrant, extend, judge_knock};
+
+use crate::{clock, error::chain, rooms::Rooms};
+
+/// Judges a knock and records the admission. A repeated knock of an admitted key gets the same admission.
+pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) -> KnockReply {
+    let view = rooms.ledger.view();
+    let node = knock.knock.node;
+    if let Some(links) = view.credential_path(&node)
+        && let Some(record) = links.last().cloned()
+    {
+        if view.is_cut_off(&node) {
+            return refused("this node is suspended or revoked here: ask the mesh's administrator");
+        }
+        return KnockReply::Admitted { record, credential: Credential { links } };
+    }
+    let entrant = match judge_knock(&knock, &rooms.mesh, clock::wall_ms(), |terms| {
+        view.invitation_uses(&terms.invitation)
+    }) {
+        Ok(entrant) => entrant,
+        Err(error) => return refused(&chain(&error)),
+    };
+    if view.invitation(&entrant.terms.invitation).is_some_and(|invitation| invitation.closed) {
+        return refused("the token was closed: ask for a new one with `pacmesh invite`");
+    }
+    let entries = match entries(&view, &knock, &entrant) {
+        Ok(entries) => entries,
+        Err(error) => return refused(&error.to_string()),
+    };
+    let record = match rooms.ledger.append(entries, reign, None).await {
+        Ok(record) => record,
+        Err(error) => return refused(&chain(&error)),
+    };
+    let parent = Credential { links: view.credential_path(&rooms.node).unwrap_or_default() };
+    match extend(&parent, &record) {
+        Ok(credential) => {
+            tracing::info!(node = %node.short(), name = %knock.knock.name, "admitted");
+            KnockReply::Admitted { record: record.signed().clone(), credential }
+        }
+        Err(error) => refused(&error.to_string()),
+    }
+}
+
+fn entries(
+    view: &View,
+    knock: &CarriedKnock,
+    entrant: &Entrant,
+) -> Result<Vec<Entry>, pacmesh_protocol::codec::CodecError> {
+    let node = knock.knock.node;
+    let certificate = entrant.certificate.as_ref();
+    let admission = AdmissionV1 {
+        seat: view.next_seat(),
+        name: knock.knock.name.clone(),
+        roles: entrant.terms.roles,
+        warrant: Warrant::Invitation(knock.knock.invitation.clone()),
+        signer: certificate.map(|certificate| certificate.fingerprint()),
+    };
+    let mut entries = vec![admission.entry(&node)?];
+    if let Some(certificate) = certificate {
+        let signer = SignerV1 {
+            generation: 0,
+            distrusted: false,
+            certificate: certificate.as_bytes().to_vec(),
+            node: Some(node),
+        };
+        entries.push(signer.entry(&certificate.fingerprint())?);
+    }
+    let invitation = entrant.terms.invitation;
+    if view.invitation_uses(&invitation) + 1 >= entrant.terms.uses {
+        let closed = InvitationV1 { statement: knock.knock.invitation.clone(), closed: true };
+        entries.push(closed.entry(&invitation)?);
+    }
+    Ok(entries)
+}
+
+fn refused(reason: &str) -> KnockReply {
+    KnockReply::Refused { reason: reason.chars().take(500).collect() }
+}

@@ -1,0 +1,172 @@
+//! Judging what a worker reports: names, version, architecture, hashes and signatures, before anything is recorded.
+
+use std::{collections::BTreeSet, fs::File, sync::Arc};
+
+use pacmesh_protocol::{
+    codec,
+    ids::{Digest, Fingerprint, NodeId},
+    names::PackageName,
+    schedule::VerifyError,
+    work::{BuiltPackage, Outcome, Probe, Report},
+};
+use pacmesh_signing::{
+    Keyring,
+    policy::{Demand, Finding, decide},
+};
+
+use super::{catalogs::META_LIMIT, copies};
+use crate::{
+    blobs::BlobStore,
+    clock,
+    error::chain,
+    master::Copies,
+    repository::{archive, meta::PackageMeta},
+    rooms::Rooms,
+    settings::Settings,
+};
+
+/// Greatest length of a detached signature, in bytes.
+const SIGNATURE_LIMIT: usize = 16 << 10;
+
+/// A finished attempt that may be published.
+#[derive(Debug, Clone)]
+pub(super) struct Verified {
+    /// What it made.
+    pub(super) packages: Vec<VerifiedPackage>,
+    /// Replicas that hold every blob of it.
+    pub(super) copies: Copies,
+}
+
+/// One package that may be published.
+#[derive(Debug, Clone)]
+pub(super) struct VerifiedPackage {
+    /// As reported, and found true.
+    pub(super) built: BuiltPackage,
+    /// Who signed it.
+    pub(super) signer: Option<Fingerprint>,
+    /// Blob of its metadata.
+    pub(super) meta: Digest,
+    /// Seconds since 1970.
+    pub(super) built_at: u64,
+}
+
+/// Fetches and checks all that a report names, and has replicas keep it.
+pub(super) async fn verify(
+    rooms: &Arc<Rooms>,
+    worker: NodeId,
+    report: &Report,
+    probe: &Probe,
+    tree: Digest,
+) -> Result<Verified, VerifyError> {
+    let mismatch = |text: String| VerifyError::Mismatch(text);
+    let Outcome::Built(built) = &report.outcome else {
+        return Err(mismatch("the attempt did not finish".to_owned()));
+    };
+    check_names(built, report, probe).map_err(mismatch)?;
+    let mut blobs: Vec<Digest> = built.iter().flat_map(|p| [Some(p.archive), p.signature]).flatten().collect();
+    blobs.extend(report.log);
+    let missing = rooms.obtain(&blobs, &[worker]).await;
+    if !missing.is_empty() {
+        return Err(VerifyError::Unreachable(format!("{} of its blobs are out of reach", missing.len())));
+    }
+    let view = rooms.ledger.view();
+    let (keyring, demand) = (Arc::new(keyring(&view)), Settings(&view).verify());
+    let mut packages = Vec::new();
+    for package in built {
+        let checked = check(&rooms.blobs, package.clone(), keyring.clone(), demand).await?;
+        blobs.push(checked.meta);
+        packages.push(checked);
+    }
+    blobs.push(tree);
+    let copies = copies::keep(rooms, blobs, vec![worker]).await;
+    if copies.holders.is_empty() {
+        return Err(VerifyError::Unreachable("no storage in reach keeps a copy".to_owned()));
+    }
+    Ok(Verified { packages, copies })
+}
+
+/// All certificates of the mesh, with their trust.
+pub(crate) fn keyring(view: &pacmesh_protocol::ledger::view::View) -> Keyring {
+    let entries = view
+        .signers()
+        .map(|(fingerprint, signer)| (*fingerprint, signer.certificate.as_slice(), signer.distrusted));
+    let (keyring, unreadable) = Keyring::from_entries(entries);
+    for error in unreadable {
+        tracing::warn!(%error, "a certificate of the mesh cannot be read");
+    }
+    keyring
+}
+
+/// Published are exactly the names of the probe, and `-debug` (DESIGN, "Building").
+fn check_names(built: &[BuiltPackage], report: &Report, probe: &Probe) -> Result<(), String> {
+    let debug: PackageName = format!("{}-debug", probe.base).parse().map_err(|_| "no debug name".to_owned())?;
+    let mut seen = BTreeSet::new();
+    for package in built {
+        let name = package.file.name();
+        if !seen.insert(name.clone()) {
+            return Err(format!("{name} came out twice: see pkgname in the PKGBUILD"));
+        }
+        if Some(package.file.version()) != report.version.as_ref() {
+            return Err(format!("{} has not the version of its attempt", package.file));
+        }
+        let promised = probe.packages.iter().find(|promised| promised.name == *name);
+        match promised {
+            Some(promised) if promised.arch != *package.file.arch() => {
+                return Err(format!("{} should be of architecture {}", package.file, promised.arch));
+            }
+            None if *name != debug => return Err(format!("{name} is not named by the PKGBUILD")),
+            _ => {}
+        }
+    }
+    match probe.packages.iter().find(|promised| !seen.contains(&promised.name)) {
+        Some(missing) => Err(format!("{} did not come out: see its package function", missing.name)),
+        None => Ok(()),
+    }
+}
+
+async fn check(
+    blobs: &BlobStore,
+    built: BuiltPackage,
+    keyring: Arc<Keyring>,
+    demand: Demand,
+) -> Result<VerifiedPackage, VerifyError> {
+    let path = blobs.path(&built.archive);
+    let signature = match &built.signature {
+        Some(signature) => Some(
+            blobs
+                .read(signature, SIGNATURE_LIMIT)
+                .await
+                .map_err(|error| VerifyError::Mismatch(format!("its signature cannot be used: {error}")))?,
+        ),
+        None => None,
+    };
+    let file = built.file.clone();
+    let (expected, size, digest) = (built.sha256, built.size, built.archive);
+    let judged = tokio::task::spawn_blocking(move || -> Result<(PackageMeta, Option<Fingerprint>), String> {
+        let meta = archive::read(&path).map_err(|error| chain(&error))?;
+        meta.matches(&file).map_err(|error| error.to_string())?;
+        if meta.sha256 != expected || meta.compressed_size != size || meta.blake3 != digest {
+            return Err(format!("{file} has other hashes than its worker reported"));
+        }
+        let finding = match &signature {
+            None => Finding::Missing,
+            Some(_) if !demand.verifies() => Finding::Unverified,
+            Some(signature) => {
+                let data = File::open(&path).map_err(|error| error.to_string())?;
+                keyring.verify(data, signature, clock::wall_ms() / 1000).into()
+            }
+        };
+        let signer = decide(demand, finding).map_err(|refusal| format!("{file}: {}", chain(&refusal)))?;
+        Ok((meta, signer))
+    })
+    .await
+    .map_err(|error| VerifyError::Unreachable(error.to_string()))?;
+    let (meta, signer) = judged.map_err(VerifyError::Mismatch)?;
+    let built_at = u64::try_from(meta.build_date).unwrap_or_default();
+    let bytes = codec::encode(&meta, META_LIMIT).map_err(|error| VerifyError::Mismatch(error.to_string()))?;
+    let meta = blobs
+        .put_bytes(bytes)
+        .await
+        .map_err(|error| VerifyError::Unreachable(format!("its metadata cannot be kept: {error}")))?;
+    Ok(VerifiedPackage { built, signer, meta, built_at })
+}

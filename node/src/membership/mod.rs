@@ -1,0 +1,91 @@
+//! Entering a mesh: founding one, inviting, joining, and judging who stands at the door.
+
+mod found;
+mod gate;
+mod invite;
+mod join;
+mod seat;
+
+pub use found::found;
+pub use gate::DoorKeeper;
+pub use invite::{Invited, invite};
+pub use join::join;
+pub use seat::{Keys, Seat, Standing};
+
+use std::path::PathBuf;
+
+use pacmesh_protocol::{codec::CodecError, ledger::record::RecordError};
+use pacmesh_signing::{SecretError, membership::TokenError, openpgp::SignError};
+
+use crate::{blobs::BlobError, home::HomeError, ledger::LedgerError};
+
+/// Why a node could not found, enter or open its mesh; nothing that it had before is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// It belongs to one already.
+    #[error(
+        "this node is in the mesh '{mesh}' already: 'pacmesh leave' first, or pass another --home for a second node"
+    )]
+    Already {
+        /// Its display name.
+        mesh: String,
+    },
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A key cannot be read or written.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The package key cannot be read or written.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The ledger cannot be opened or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A blob cannot be kept.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// What was to be recorded has no encoding.
+    #[error("what was to be recorded is too long: choose shorter names")]
+    Codec(#[from] CodecError),
+    /// A record of one's own cannot be read back.
+    #[error("a record that this node wrote cannot be read: restore a backup of {path}")]
+    Record {
+        /// Of the ledger.
+        path: PathBuf,
+        /// Why.
+        source: RecordError,
+    },
+    /// A file of the home cannot be used.
+    #[error("cannot use {path}: make it readable and writable for this user")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what this binary writes.
+    #[error("{path} is not readable by this pacmesh: restore a backup of it, or update pacmesh")]
+    Standing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The token is none.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The authority key is not in this home.
+    #[error("the authority key is not in this home: type this where 'pacmesh init' was typed")]
+    NoAuthority,
+    /// A key that was brought along is another mesh's.
+    #[error("that authority key is another mesh's: bring the key of this one")]
+    OtherAuthority,
+    /// Nobody at the addresses of the token let this node in.
+    #[error("{0}")]
+    NotAdmitted(String),
+    /// Another process holds the home.
+    #[error("another pacmesh runs with the home {path}: stop it, or pass another --home")]
+    Busy {
+        /// Which.
+        path: PathBuf,
+    },
+}
