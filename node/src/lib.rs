@@ -5,4 +5,5 @@
 pub mod config;
 pub mod frame;
 pub mod home;
+pub mod http;
 pub mod repository;
