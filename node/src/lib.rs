@@ -5,5 +5,6 @@
 pub mod config;
 pub mod frame;
 pub mod home;
-pub mod http;
 pub mod repository;
+pub mod source;
+pub mod worker;

@@ -1,0 +1,28 @@
+//! Building: from a source tree to archives, in a sandbox, under a runner that outlives the daemon.
+//!
+//! The rule of this room: what a PKGBUILD says is executed inside a sandbox and nowhere else, never as root, and what it
+//! leaves behind is read as hostile.
+//!
+//! * [`environment`]: what build roots are made of here
+//! * [`attempt`]: the durable folder of an attempt, and its stages
+//! * [`runner`]: the process that runs a stage
+//! * [`srcinfo`], [`provides`]: what a PKGBUILD needs, and what the environment has
+
+pub mod attempt;
+pub mod environment;
+mod etc;
+mod install;
+mod layout;
+mod log;
+mod makepkg;
+mod process;
+pub mod provides;
+pub mod runner;
+mod sandbox;
+pub mod srcinfo;
+mod stage;
+
+pub use makepkg::DEFAULT_MAKEPKG_CONF;
+
+#[cfg(test)]
+mod tests;
