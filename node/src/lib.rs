@@ -5,6 +5,7 @@
 pub mod config;
 pub mod frame;
 pub mod home;
+pub mod http;
 pub mod repository;
 pub mod source;
 pub mod worker;

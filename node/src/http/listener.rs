@@ -1,7 +1,8 @@
-//! Accepts connections within bounds: their number, the time a request may take to arrive, the time a reader may stall.
+//! Accepts connections within bounds: their number, the time a request may take to arrive, the time a reader
+//! may stall.
 //!
-//! Strangers reach these ports. What they can hold is a connection for a while, and no more of them than [`Bounds`] says (DESIGN,
-//! invariant 5).
+//! Strangers reach these ports. What they can hold is a connection for a while, and no more of them than
+//! [`Bounds`] says (DESIGN, invariant 5).
 
 use std::future::Future;
 use std::io;
@@ -46,11 +47,13 @@ impl Default for Bounds {
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` completes, then lets running answers finish for [`Bounds::grace`].
+/// Serves `app` on `listener` until `shutdown` completes, then lets running answers finish for
+/// [`Bounds::grace`].
 ///
 /// # Errors
 ///
-/// Fails only if the listener's own address cannot be read; refused and broken connections are logged and passed over.
+/// Fails only if the listener's own address cannot be read; refused and broken connections are logged and
+/// passed over.
 pub async fn serve(
     listener: TcpListener,
     app: Router,

@@ -1,6 +1,7 @@
 //! What is served over HTTP, one room per audience: [`repo`] is for pacman.
 //!
-//! Only this room knows axum. Connections are accepted by [`listener`] alone, so that each listener has its bounds.
+//! Only this room knows axum. Connections are accepted by [`listener`] alone, so that each listener has its
+//! bounds.
 
 pub mod listener;
 pub mod repo;

@@ -1,8 +1,10 @@
-//! Writes the two databases that pacman reads, equal in meaning to what repo-add writes and equal in bytes on every node.
+//! Writes the two databases that pacman reads, equal in meaning to what repo-add writes and equal in bytes on
+//! every node.
 //!
-//! Nothing but the entries decides the bytes: they are sorted here, owners are 0, a member's time is its package's build date, and
-//! zstd runs on one thread at a fixed level. Unlike repo-add of pacman 6.0 no `%MD5SUM%` is written: pacman uses SHA-256 where it is
-//! there, and repo-add 6.1 and later leave MD5 out too.
+//! Nothing but the entries decides the bytes: they are sorted here, owners are 0, a member's time is its
+//! package's build date, and zstd runs on one thread at a fixed level. Unlike repo-add of pacman 6.0 no
+//! `%MD5SUM%` is written: pacman uses SHA-256 where it is there, and repo-add 6.1 and later leave MD5 out
+//! too.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

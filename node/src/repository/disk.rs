@@ -1,7 +1,8 @@
 //! The only writes that the repository makes to the disk; each leaves either the old or the new state behind.
 //!
-//! A file appears under its name only whole and synced: it is filled under a temporary name, synced, renamed. Whoever renames syncs the
-//! folder before relying on it ([`Disk::sync_folder`]). Temporary names start with [`TEMPORARY`] and may be deleted at any start.
+//! A file appears under its name only whole and synced: it is filled under a temporary name, synced, renamed.
+//! Whoever renames syncs the folder before relying on it ([`Disk::sync_folder`]). Temporary names start with
+//! [`TEMPORARY`] and may be deleted at any start.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -38,7 +39,8 @@ impl DiskError {
 pub(super) enum Bytes<'a> {
     /// Memory.
     Slice(&'a [u8]),
-    /// Another file: shared blocks where the filesystem can, else a copy. Never a link: the store's bytes must not change through it.
+    /// Another file: shared blocks where the filesystem can, else a copy. Never a link: the store's bytes
+    /// must not change through it.
     File(&'a Path),
 }
 
@@ -52,7 +54,8 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// A disk whose operations all fail after the first `operations`, as if the process had been killed there.
+    /// A disk whose operations all fail after the first `operations`, as if the process had been killed
+    /// there.
     #[cfg(test)]
     pub(super) fn dying_after(operations: u64) -> Self {
         Self {
@@ -107,7 +110,8 @@ impl Disk {
         folder.parent().map_or(Ok(()), |parent| self.sync_folder(parent))
     }
 
-    /// Puts a whole, synced file at `path`, over what was there; `modified` is its time in seconds since 1970.
+    /// Puts a whole, synced file at `path`, over what was there; `modified` is its time in seconds since
+    /// 1970.
     pub(super) fn put(
         &mut self,
         path: &Path,
@@ -185,7 +189,8 @@ impl Disk {
     }
 }
 
-/// Shares the blocks where the filesystem can (Btrfs, XFS, bcachefs); else copies inside the kernel where it can.
+/// Shares the blocks where the filesystem can (Btrfs, XFS, bcachefs); else copies inside the kernel where it
+/// can.
 fn clone_or_copy(from: &mut File, to: &mut File) -> io::Result<()> {
     if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
         return Ok(());
@@ -193,7 +198,8 @@ fn clone_or_copy(from: &mut File, to: &mut File) -> io::Result<()> {
     io::copy(from, to).map(drop)
 }
 
-/// The names in `folder`, sorted; none if the folder is not there. Names that are no UTF-8 are nobody's of ours and left out.
+/// The names in `folder`, sorted; none if the folder is not there. Names that are no UTF-8 are nobody's of
+/// ours and left out.
 pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, DiskError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,6 +1,7 @@
 //! What one generation shows of each package, and whether a reader may go from one generation to another.
 //!
-//! Both are pure: replicas that hold the same two indexes and the same verdicts decide alike (FORMATS, "Generations").
+//! Both are pure: replicas that hold the same two indexes and the same verdicts decide alike (FORMATS,
+//! "Generations").
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// Most bytes of an encoded index: about 400,000 packages, thirty times what Arch has.
 pub const INDEX_MAX: usize = 64 << 20;
 
-/// What a generation says about one package. The order is that of the ledger: generation, tombstone, version, version bytes.
+/// What a generation says about one package. The order is that of the ledger: generation, tombstone, version,
+/// version bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexEntry {
     /// The package generation (not the repository's), raised by removal, rollback and downgrade.
@@ -108,8 +110,8 @@ impl Index {
     }
 }
 
-/// Whether a reader of `old` may be given `new`: every package that `old` shows, unless a verdict voids its archive, is matched in `new`
-/// by the same one, a greater one or a tombstone.
+/// Whether a reader of `old` may be given `new`: every package that `old` shows, unless a verdict voids its
+/// archive, is matched in `new` by the same one, a greater one or a tombstone.
 pub fn covers(new: &Index, old: &Index, voided: impl Fn(&Digest) -> bool) -> bool {
     old.entries.iter().all(|(name, before)| match &before.release {
         None => true,

@@ -1,10 +1,12 @@
-//! What the repository says about one package: everything that a database entry shows, and nothing that it does not.
+//! What the repository says about one package: everything that a database entry shows, and nothing that it
+//! does not.
 
 use pacmesh_protocol::ids::{Digest, Sha256};
 use pacmesh_protocol::names::{Architecture, PackageFileName, PackageName, PackageVersion};
 use serde::{Deserialize, Serialize};
 
-/// One package, as read from its archive by [`super::archive::read`]. Empty strings and lists mean that the package says nothing.
+/// One package, as read from its archive by [`super::archive::read`]. Empty strings and lists mean that the
+/// package says nothing.
 ///
 /// It travels between nodes as bincode, so fields are only ever added by a new type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +53,8 @@ pub struct PackageMeta {
     pub makedepends: Vec<String>,
     /// What it was checked with.
     pub checkdepends: Vec<String>,
-    /// Its files as repo-add lists them: sorted by bytes, directories ending in `/`, names at the top that start with `.` left out.
+    /// Its files as repo-add lists them: sorted by bytes, directories ending in `/`, names at the top that
+    /// start with `.` left out.
     pub files: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
 //! From what the ledger says to the files that pacman reads.
 //!
-//! [`archive`] reads packages, [`database`] writes what pacman syncs, [`index`] says what a generation shows and whether one
-//! may follow another, [`layout`] puts all of it on disk so that no reader ever meets half of it, and [`shown`] is what readers hold.
-//! Everything here blocks and knows neither ledger nor network.
+//! [`archive`] reads packages, [`database`] writes what pacman syncs, [`index`] says what a generation shows
+//! and whether one may follow another, [`layout`] puts all of it on disk so that no reader ever meets half of
+//! it, and [`shown`] is what readers hold. Everything here blocks and knows neither ledger nor network.
 
 pub mod archive;
 pub mod database;

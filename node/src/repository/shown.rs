@@ -1,6 +1,7 @@
 //! What one folder of the repository shows: kept on disk beside the databases, and in memory for readers.
 //!
-//! The manifest lies in the folder of its generation and becomes valid with it in one rename, so the two never disagree.
+//! The manifest lies in the folder of its generation and becomes valid with it in one rename, so the two
+//! never disagree.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -104,7 +105,8 @@ impl Shown {
     }
 }
 
-/// What all folders show, for readers: cheap to clone, never blocked by a writer for longer than a pointer's exchange.
+/// What all folders show, for readers: cheap to clone, never blocked by a writer for longer than a pointer's
+/// exchange.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     folders: Arc<RwLock<BTreeMap<GenerationKey, Arc<Shown>>>>,
@@ -130,11 +132,12 @@ impl Catalogue {
             .collect()
     }
 
-    pub(super) fn set(&self, key: &GenerationKey, shown: Arc<Shown>) {
-        self.folders
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.clone(), shown);
+    pub(super) fn set(&self, key: &GenerationKey, shown: Option<Arc<Shown>>) {
+        let mut folders = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+        match shown {
+            Some(shown) => drop(folders.insert(key.clone(), shown)),
+            None => drop(folders.remove(key)),
+        }
     }
 }
 
@@ -145,7 +148,8 @@ pub enum PublicFile {
     Archive(PackageFileName),
     /// The detached signature of an archive.
     Signature(PackageFileName),
-    /// `REPO.db` or `REPO.files`, under that name or the one that repo-add users expect; the text is its file name.
+    /// `REPO.db` or `REPO.files`, under that name or the one that repo-add users expect; the text is its file
+    /// name.
     Database(String),
     /// The signature of a database.
     DatabaseSignature(String),
@@ -167,7 +171,8 @@ pub(super) enum Database {
 }
 
 impl PublicFile {
-    /// Parses the last part of a path below `/REPO/ARCH/`; `None` for anything that the repository does not have.
+    /// Parses the last part of a path below `/REPO/ARCH/`; `None` for anything that the repository does not
+    /// have.
     pub fn parse(repository: &RepositoryName, text: &str) -> Option<Self> {
         let (stem, signature) = match text.strip_suffix(".sig") {
             Some(stem) => (stem, true),

@@ -120,7 +120,8 @@ pub(crate) fn append(builder: &mut tar::Builder<Vec<u8>>, path: &str, content: &
     builder.append_data(&mut header, path, content).unwrap();
 }
 
-/// Runs the real makepkg on `pkgbuild` (with more files beside it) in `dir` and returns the archives that it made.
+/// Runs the real makepkg on `pkgbuild` (with more files beside it) in `dir` and returns the archives that it
+/// made.
 pub(crate) fn makepkg(dir: &Path, pkgbuild: &str, beside: &[(&str, &str)]) -> Vec<PathBuf> {
     fs::create_dir_all(dir.join("out")).unwrap();
     fs::write(dir.join("PKGBUILD"), pkgbuild).unwrap();

@@ -1,4 +1,5 @@
-//! The repository listener: read-only files for pacman, the keys they are signed with, and a page that says how to use both.
+//! The repository listener: read-only files for pacman, the keys they are signed with, and a page that says
+//! how to use both.
 //!
 //! ```text
 //! GET /<repo>/<arch>/<file>         also below /repo/
@@ -6,8 +7,9 @@
 //! GET /                             how to set pacman up
 //! ```
 //!
-//! A name becomes a path only after it parsed as a [`PublicFile`] (DESIGN, invariant 7), and an archive is served only if the shown generation, or one
-//! of the last 7 days, names it. No lock is held while a client reads.
+//! A name becomes a path only after it parsed as a [`PublicFile`] (DESIGN, invariant 7), and an archive is
+//! served only if the shown generation, or one of the last 7 days, names it. No lock is held while a client
+//! reads.
 
 mod answer;
 mod range;
@@ -42,7 +44,8 @@ pub struct Unavailable;
 pub struct Remote {
     /// Length of the whole file in bytes.
     pub length: u64,
-    /// Its bytes from the start. An error ends the client's connection, so that half a file never looks whole.
+    /// Its bytes from the start. An error ends the client's connection, so that half a file never looks
+    /// whole.
     pub bytes: BoxStream<'static, io::Result<Bytes>>,
 }
 
@@ -164,9 +167,8 @@ async fn file(
         PublicFile::Archive(name) | PublicFile::Signature(name) if shown.archive(name).is_some() => true,
         _ => return answer::not_found(),
     };
-    let path = path_of(&state.root, &key, &file);
-    let here = tokio::fs::metadata(&path).await.is_ok_and(|meta| meta.is_file());
-    if here || !may_be_elsewhere {
+    if !may_be_elsewhere || is_here(&state, &key, &file).await {
+        let path = path_of(&state.root, &key, &file);
         return answer::from_disk(&path, &file, method, &headers).await;
     }
     match state.fallback.open(&key, &file).await {
@@ -174,6 +176,24 @@ async fn file(
         Ok(None) => answer::not_found(),
         Err(unavailable) => answer::unavailable(unavailable),
     }
+}
+
+/// Whether this disk has the last word on `file`. An archive brings its signature along, so one without is
+/// unsigned everywhere.
+async fn is_here(state: &RepositoryState, key: &GenerationKey, file: &PublicFile) -> bool {
+    let archive = match file {
+        PublicFile::Signature(name) => &PublicFile::Archive(name.clone()),
+        other => other,
+    };
+    for file in [file, archive] {
+        if tokio::fs::metadata(path_of(&state.root, key, file))
+            .await
+            .is_ok_and(|meta| meta.is_file())
+        {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Byte ranges (RFC 9110, section 14): one part of a file, which is what a resumed download asks for.
 //!
-//! A server may ignore any Range header. It is ignored where it asks for several parts, where it is malformed, and where If-Range makes
-//! it depend on something that is not compared here.
+//! A server may ignore any Range header. It is ignored where it asks for several parts, where it is
+//! malformed, and where If-Range makes it depend on something that is not compared here.
 
 use std::io;
 
@@ -30,7 +30,8 @@ pub(super) fn requested(headers: &HeaderMap) -> Option<&HeaderValue> {
 }
 
 impl Part {
-    /// Parses `bytes=A-B`, `bytes=A-` or `bytes=-N` for a file of `total` bytes; `None` for anything else, which is to be ignored.
+    /// Parses `bytes=A-B`, `bytes=A-` or `bytes=-N` for a file of `total` bytes; `None` for anything else,
+    /// which is to be ignored.
     pub(super) fn parse(range: &str, total: u64) -> Result<Option<Self>, Unsatisfiable> {
         let Some((first, last)) = range
             .strip_prefix("bytes=")

@@ -358,6 +358,19 @@ fn an_archive_that_is_not_here_comes_from_elsewhere_or_is_unavailable() {
 }
 
 #[test]
+fn an_unsigned_archive_that_is_here_has_no_signature_elsewhere() {
+    let mut farm = Farm::new();
+    let name = farm.publish(&Sample::new("a", "1-1"));
+    let mut layout = farm.layout();
+    farm.show(&mut layout, 1).unwrap();
+    let served = Served::start(&farm, &layout, Replicas::default(), Bounds::default());
+    let signature = format!("/farm/x86_64/{}", name.signature());
+    assert_eq!(served.get(&signature, &[]).0, 404);
+    fs::remove_file(farm.root().join("farm/x86_64").join(name.to_string())).unwrap();
+    assert_eq!(served.get(&signature, &[]).0, 503);
+}
+
+#[test]
 fn the_page_and_the_keys_are_there() {
     let (_farm, _layout, served) = served();
     let (code, page) = served.get("/", &[]);

@@ -1,4 +1,5 @@
-//! Readers that measure what passes through them: the digests of a file in one pass, and a limit on what it unpacks to.
+//! Readers that measure what passes through them: the digests of a file in one pass, and a limit on what it
+//! unpacks to.
 
 use std::io::{self, Read};
 

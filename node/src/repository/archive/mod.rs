@@ -1,8 +1,8 @@
 //! Reads a package archive in one streaming pass: what it is, what it holds and what its bytes hash to.
 //!
-//! The file name is never believed: all that is said here comes from the archive's own `.PKGINFO` and bytes, and
-//! [`PackageMeta::matches`] compares a name with it. Every length is bounded by [`Limits`] before memory is taken, so that a
-//! hostile archive costs a bounded amount of memory and time and gives an error.
+//! The file name is never believed: all that is said here comes from the archive's own `.PKGINFO` and bytes,
+//! and [`PackageMeta::matches`] compares a name with it. Every length is bounded by [`Limits`] before memory
+//! is taken, so that a hostile archive costs a bounded amount of memory and time and gives an error.
 
 mod digesting;
 mod pkginfo;
@@ -281,8 +281,9 @@ impl From<PkgInfoFault> for ArchiveFault {
     }
 }
 
-/// A path as `bsdtar -t` prints it, which is what repo-add writes: directories end in `/`; backslashes, control characters and bytes
-/// that are no UTF-8 are escaped. So no name can break the lines of a files list.
+/// A path as `bsdtar -t` prints it, which is what repo-add writes: directories end in `/`; backslashes,
+/// control characters and bytes that are no UTF-8 are escaped. So no name can break the lines of a files
+/// list.
 fn listed(path: &[u8], kind: Kind) -> String {
     let mut line = String::with_capacity(path.len() + 1);
     for chunk in path.utf8_chunks() {

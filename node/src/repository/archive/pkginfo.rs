@@ -1,7 +1,7 @@
 //! Reads `.PKGINFO` leniently in form and strictly in what becomes a name.
 //!
-//! Unknown keys, comments and odd spacing pass, as they do in repo-add and libalpm. What identifies the package must be
-//! said exactly once and parse as the mesh's names, because it becomes part of paths.
+//! Unknown keys, comments and odd spacing pass, as they do in repo-add and libalpm. What identifies the
+//! package must be said exactly once and parse as the mesh's names, because it becomes part of paths.
 
 use std::str::FromStr;
 

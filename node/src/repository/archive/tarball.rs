@@ -1,8 +1,8 @@
 //! Walks a tar stream member by member and never holds more of it than a stated bound.
 //!
-//! The `tar` crate's own iterator reads long names and pax attributes to whatever length their header claims; a package
-//! comes from outside, so every such length is checked here before memory is taken. Formats: POSIX.1-2017 `pax`,
-//! "ustar Interchange Format" and "pax Extended Header", and GNU's long names.
+//! The `tar` crate's own iterator reads long names and pax attributes to whatever length their header claims;
+//! a package comes from outside, so every such length is checked here before memory is taken. Formats:
+//! POSIX.1-2017 `pax`, "ustar Interchange Format" and "pax Extended Header", and GNU's long names.
 
 use std::io::{self, Read};
 
@@ -65,7 +65,8 @@ struct Pending {
     size: Option<u64>,
 }
 
-/// The walk itself. Members come in the order of the archive; the content of one that was not read is skipped.
+/// The walk itself. Members come in the order of the archive; the content of one that was not read is
+/// skipped.
 #[derive(Debug)]
 pub(super) struct Tarball<R> {
     inner: R,

@@ -1,10 +1,12 @@
 //! The files that pacman reads, under `ROOT/REPO/ARCH/`.
 //!
-//! A reader never meets a database that names a missing or a different file, and never goes back (DESIGN, invariant 3). To that end:
+//! A reader never meets a database that names a missing or a different file, and never goes back (DESIGN,
+//! invariant 3). To that end:
 //!
 //! * archives are placed whole before any database names them, and stay 7 days after the last one did;
-//! * the databases of a generation lie in a folder of their own; the public names are links through `.shown`, and changing that one
-//!   link, by one rename, is what changes generations. A kill at any instant leaves the old or the new one;
+//! * the databases of a generation lie in a folder of their own; the public names are links through `.shown`,
+//!   and changing that one link, by one rename, is what changes generations. A kill at any instant leaves the
+//!   old or the new one;
 //! * a name whose bytes are known is never given other bytes;
 //! * a path is only ever made of parsed names (invariant 7).
 //!
@@ -29,6 +31,7 @@ use pacmesh_protocol::ledger::kinds::{GenerationKey, GenerationV1};
 use pacmesh_protocol::names::PackageFileName;
 
 pub use self::error::LayoutError;
+pub use self::sweep::KEPT;
 pub use super::disk::DiskError;
 use super::disk::{Bytes, Disk, TEMPORARY};
 use super::index::{self, Index};
@@ -108,14 +111,16 @@ impl Layout {
         self.catalogue.clone()
     }
 
-    /// Shows `new` in the folder `key` from `now` (seconds since 1970) on. Showing the same one again repairs its files.
+    /// Shows `new` in the folder `key` from `now` (seconds since 1970) on. Showing the same one again repairs
+    /// its files.
     ///
     /// `voided` tells whether a verdict took an archive out of force.
     ///
     /// # Errors
     ///
-    /// [`LayoutError::Missing`] until all archives were placed ([`Holding::Here`]), [`LayoutError::Backwards`] for what readers must not see;
-    /// after any error the former generation is shown.
+    /// [`LayoutError::Missing`] until all archives were placed ([`Holding::Here`]),
+    /// [`LayoutError::Backwards`] for what readers must not see; readers then see what they saw before. Only
+    /// where the disk fails in the last sync may they see `new` already; showing it again is right then too.
     pub fn show(
         &mut self,
         key: &GenerationKey,
@@ -139,13 +144,21 @@ impl Layout {
         self.write_generation(key, &folder.join(GENERATIONS).join(&name), &new, &shown)?;
         self.disk.sync_folder(&folder.join(GENERATIONS))?;
         self.link_databases(key, shown.is_signed())?;
-        // Syncs the archives' names as well: they survive a power cut before the link that needs them changes.
+        // Syncs the archives' names as well: they survive a power cut before the link that needs them
+        // changes.
         self.disk.sync_folder(&folder)?;
         let former = recover::shown_name(&folder);
-        self.disk
-            .point(&folder.join(SHOWN), &Path::new(GENERATIONS).join(&name))?;
+        // Readers know both generations' archives before the link changes: those of the former one have
+        // departed.
+        self.catalogue.set(key, Some(Arc::clone(&shown)));
+        if let Err(error) = self
+            .disk
+            .point(&folder.join(SHOWN), &Path::new(GENERATIONS).join(&name))
+        {
+            self.catalogue.set(key, before);
+            return Err(error.into());
+        }
         self.disk.sync_folder(&folder)?;
-        self.catalogue.set(key, Arc::clone(&shown));
         self.placed.retain(|(place, _), _| place != key);
         self.delete_generations(&folder, &[Some(name), former])?;
         Ok(shown)
@@ -216,8 +229,8 @@ impl Layout {
         self.refill(folder, &staged)
     }
 
-    /// Replaces the files of a generation that is there already, each by one rename: it is the shown one being repaired, or one that a
-    /// kill left behind. The bytes are the same unless they were damaged.
+    /// Replaces the files of a generation that is there already, each by one rename: it is the shown one
+    /// being repaired, or one that a kill left behind. The bytes are the same unless they were damaged.
     fn refill(&mut self, folder: &Path, staged: &Path) -> Result<(), LayoutError> {
         for name in super::disk::names_in(staged)? {
             self.disk.rename(&staged.join(&name), &folder.join(&name))?;
@@ -250,7 +263,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Deletes all generations but those named. The one shown before stays for readers that are just following the link.
+    /// Deletes all generations but those named. The one shown before stays for readers that are just
+    /// following the link.
     fn delete_generations(&mut self, folder: &Path, keep: &[Option<String>]) -> Result<(), LayoutError> {
         let generations = folder.join(GENERATIONS);
         for name in super::disk::names_in(&generations)? {
@@ -331,7 +345,8 @@ fn check_forward(
     }
 }
 
-/// What is shown once `new` is: archives that it no longer names depart now, those that it names again return.
+/// What is shown once `new` is: archives that it no longer names depart now, those that it names again
+/// return.
 fn successor(before: Option<&Shown>, new: &NewGeneration<'_>, now: u64) -> Shown {
     let mut departed = BTreeMap::new();
     if let Some(before) = before {

@@ -10,12 +10,13 @@ use crate::repository::disk::DiskError;
 const NAME_MAX: usize = 255;
 
 impl Layout {
-    /// Places one archive and its signature in the folder `key`, from a blob that the store has verified. Doing it again is cheap and changes nothing
-    /// but the signature.
+    /// Places one archive and its signature in the folder `key`, from a blob that the store has verified.
+    /// Doing it again is cheap and changes nothing but the signature.
     ///
     /// # Errors
     ///
-    /// [`LayoutError::Bound`] if the name stands for other bytes, [`LayoutError::Length`] if the blob is not what it should be.
+    /// [`LayoutError::Bound`] if the name stands for other bytes, [`LayoutError::Length`] if the blob is not
+    /// what it should be.
     pub fn place(
         &mut self,
         key: &GenerationKey,
@@ -55,8 +56,8 @@ impl Layout {
         shown.or_else(|| self.placed.get(&(key.clone(), name.clone())).copied())
     }
 
-    /// Whether the file at `path` holds the archive. What this folder has recorded is believed by its length; what lies there for
-    /// unknown reasons is read.
+    /// Whether the file at `path` holds the archive. What this folder has recorded is believed by its length;
+    /// what lies there for unknown reasons is read.
     fn is_there(
         &self,
         key: &GenerationKey,

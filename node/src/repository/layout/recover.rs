@@ -1,6 +1,7 @@
 //! What a start finds on disk, and what it does about it.
 //!
-//! There is nothing to roll forward: `.shown` points to a whole generation or was never made. What remains of a kill is litter.
+//! There is nothing to roll forward: `.shown` points to a whole generation or was never made. What remains of
+//! a kill is litter.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +44,7 @@ impl Layout {
         {
             Some(Ok(shown)) => {
                 self.link_databases(key, shown.is_signed())?;
-                self.catalogue.set(key, Arc::new(shown));
+                self.catalogue.set(key, Some(Arc::new(shown)));
             }
             Some(Err(reason)) => {
                 tracing::error!(folder = %folder.display(), reason, "the shown generation is damaged and is withdrawn until it comes again");

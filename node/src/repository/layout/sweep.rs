@@ -13,11 +13,12 @@ use crate::repository::disk::names_in;
 use crate::repository::shown::Shown;
 
 /// How long an archive is served after it left the database, in seconds (FORMATS, "Generations": 7 days).
-pub(super) const KEPT: u64 = 7 * 24 * 60 * 60;
+pub const KEPT: u64 = 7 * 24 * 60 * 60;
 
 impl Layout {
-    /// Deletes the archives that left the database of `key` more than [`KEPT`] before `now` (seconds since 1970), and package files that
-    /// belong to no generation and are as old. Returns how many archives it deleted.
+    /// Deletes the archives that left the database of `key` more than [`KEPT`] before `now` (seconds since
+    /// 1970), and package files that belong to no generation and are as old. Returns how many archives it
+    /// deleted.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl Layout {
                 .put(&generation.join(MANIFEST), Bytes::Slice(&manifest), None)?;
             self.disk.sync_folder(&generation)?;
         }
-        self.catalogue.set(key, Arc::new(next));
+        self.catalogue.set(key, Some(Arc::new(next)));
         Ok(())
     }
 }

@@ -11,7 +11,8 @@ fn folder(farm: &Farm) -> PathBuf {
     farm.root().join("farm/x86_64")
 }
 
-/// What a reader finds: the number that is shown, after checking that every archive that the database names is there as it says.
+/// What a reader finds: the number that is shown, after checking that every archive that the database names
+/// is there as it says.
 fn read_as_pacman_does(farm: &Farm) -> Option<Vec<String>> {
     let folder = folder(farm);
     let db = fs::read(folder.join("farm.db")).ok()?;
@@ -197,6 +198,32 @@ fn inv3_what_would_take_a_reader_back_is_refused() {
             |_| true,
         )
         .unwrap();
+}
+
+#[test]
+fn a_switch_that_fails_leaves_readers_what_they_had() {
+    for operations in 0.. {
+        let (farm, old, _) = two_generations();
+        let mut layout = farm.layout();
+        let catalogue = layout.catalogue();
+        layout.disk = Disk::dying_after(operations);
+        let finished = farm.show(&mut layout, 2).is_ok();
+        let known = catalogue.shown(&farm.key).unwrap();
+        let shown = read_as_pacman_does(&farm).unwrap();
+        assert_eq!(
+            known.generation.number == 1,
+            shown == old,
+            "after {operations} steps"
+        );
+        assert!(
+            shown
+                .iter()
+                .all(|name| known.archive(&name.parse().unwrap()).is_some())
+        );
+        if finished {
+            break;
+        }
+    }
 }
 
 #[test]
