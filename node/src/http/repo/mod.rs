@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 
 use super::listener::{self, Bounds};
 use crate::repository::layout::path_of;
-use crate::repository::shown::{Catalogue, PublicFile};
+use crate::repository::shown::{Catalogue, PublicFile, Shown};
 
 /// No replica that has the archive can be reached; the client should come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -172,10 +172,28 @@ async fn file(
         return answer::from_disk(&path, &file, method, &headers).await;
     }
     match state.fallback.open(&key, &file).await {
+        Ok(Some(remote)) if is_other(&remote, &shown, &file) => {
+            tracing::warn!(
+                file = file.file_name(),
+                length = remote.length,
+                "another file came from elsewhere"
+            );
+            answer::unavailable(Unavailable)
+        }
         Ok(Some(remote)) => answer::from_elsewhere(remote, &file, &method, &headers),
         Ok(None) => answer::not_found(),
         Err(unavailable) => answer::unavailable(unavailable),
     }
+}
+
+/// Whether `remote` cannot be the archive that the shown generation names.
+fn is_other(remote: &Remote, shown: &Shown, file: &PublicFile) -> bool {
+    let PublicFile::Archive(name) = file else {
+        return false;
+    };
+    shown
+        .archive(name)
+        .is_some_and(|archive| archive.size != remote.length)
 }
 
 /// Whether this disk has the last word on `file`. An archive brings its signature along, so one without is

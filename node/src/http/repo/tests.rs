@@ -485,28 +485,55 @@ fn inv5_a_client_that_says_nothing_loses_its_seat() {
     }
 }
 
+/// A farm that shows an archive of 64 MiB, more than any socket buffer holds, which comes from elsewhere.
+fn huge(bounds: Bounds) -> (Farm, Served) {
+    const SIZE: u64 = 64 << 20;
+    let mut farm = Farm::new();
+    let name = farm.publish(&Sample::new("lib++", "1:1.0-1"));
+    let mut made = farm.make(1);
+    made.archives.get_mut(&name).unwrap().size = SIZE;
+    let mut layout = farm.layout();
+    layout
+        .show(
+            &farm.key,
+            made.new_generation(),
+            Holding::Elsewhere,
+            FOUNDED,
+            |_| false,
+        )
+        .unwrap();
+    let replicas = Replicas(Some(vec![(name.to_string(), vec![7; SIZE as usize])]));
+    let served = Served::start(&farm, &layout, replicas, bounds);
+    (farm, served)
+}
+
 #[test]
 fn inv5_a_reader_that_takes_nothing_loses_its_seat() {
-    let (farm, layout) = farm();
-    fs::remove_file(farm.root().join(&FILE[1..])).unwrap();
-    // More than any socket buffer holds.
-    let file = FILE.rsplit('/').next().unwrap().to_owned();
-    let replicas = Replicas(Some(vec![(file, vec![7; 64 << 20])]));
-    let served = Served::start(&farm, &layout, replicas, tight());
+    let (_farm, served) = huge(tight());
     another_is_served_beside(&served, &format!("GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n"));
 }
 
 #[test]
-fn shutdown_waits_no_longer_than_the_grace() {
-    let (farm, layout) = farm();
-    let file = FILE.rsplit('/').next().unwrap().to_owned();
+fn inv3_another_file_from_elsewhere_is_not_passed_on() {
+    let (farm, layout, _) = served();
     fs::remove_file(farm.root().join(&FILE[1..])).unwrap();
-    let replicas = Replicas(Some(vec![(file, vec![7; 64 << 20])]));
+    let file = FILE.rsplit('/').next().unwrap().to_owned();
+    let served = Served::start(
+        &farm,
+        &layout,
+        Replicas(Some(vec![(file, vec![7; 100])])),
+        Bounds::default(),
+    );
+    assert_eq!(served.get(FILE, &[]).0, 503);
+}
+
+#[test]
+fn shutdown_waits_no_longer_than_the_grace() {
     let bounds = Bounds {
         grace: Duration::from_millis(300),
         ..Bounds::default()
     };
-    let mut served = Served::start(&farm, &layout, replicas, bounds);
+    let (_farm, mut served) = huge(bounds);
     let runtime = served.runtime.take().unwrap();
     runtime.block_on(async {
         let mut stalled = say(&served, &format!("GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
