@@ -2,10 +2,12 @@
 //!
 //! `compose` builds the actors and introduces them to each other; each room owns one resource and hands out a handle.
 
+pub mod clock;
 pub mod config;
 pub mod frame;
 pub mod home;
 pub mod http;
+pub mod ledger;
 pub mod repository;
 pub mod source;
 pub mod worker;

@@ -10,7 +10,6 @@ use std::{
 };
 
 use pacmesh_protocol::{
-    codec::{self},
     ids::{Digest, Incarnation, MeshId, RecordHash, RequestId},
     ledger::{
         Ledger, Merged,
@@ -35,6 +34,9 @@ const GROUP: usize = 256;
 const LOAD_PASSES: usize = 8;
 /// Greatest step over its own incarnation that a node believes: two Unix times are never further apart until 2106.
 const INCARNATION_STEP: u64 = 1 << 32;
+
+/// Signature and lengths around a body, in bytes, at most.
+const ENVELOPE: usize = 80;
 
 type Answer<T> = oneshot::Sender<Result<T, LedgerError>>;
 
@@ -121,7 +123,13 @@ struct Actor {
 
 impl Actor {
     fn open(setup: Setup) -> Result<(Self, Opened), LedgerError> {
-        let Setup { path, mesh, key, verify, outside } = setup;
+        let Setup {
+            path,
+            mesh,
+            key,
+            verify,
+            outside,
+        } = setup;
         let (store, owner) = Store::open(&path, mesh, key.node())?;
         let mut ledger = Ledger::new(mesh, key.node(), verify);
         load(&mut ledger, store.records()?);
@@ -139,7 +147,13 @@ impl Actor {
             changes: Changes::default(),
             waiting: Vec::new(),
         };
-        Ok((actor, Opened { view: watched_view, root: watched_root }))
+        Ok((
+            actor,
+            Opened {
+                view: watched_view,
+                root: watched_root,
+            },
+        ))
     }
 
     fn serve(mut self, mut queue: mpsc::Receiver<Operation>) {
@@ -265,7 +279,9 @@ impl Actor {
         match self.keep(record.clone()) {
             Merged::Added { .. } => {}
             Merged::Known | Merged::Stale => {
-                return Err(LedgerError::NotKept { reason: "this node said greater things before".into() });
+                return Err(LedgerError::NotKept {
+                    reason: "this node said greater things before".into(),
+                });
             }
             Merged::Refused(reason) => return Err(LedgerError::NotKept { reason }),
         }
@@ -296,7 +312,9 @@ impl Actor {
         if known - own > INCARNATION_STEP {
             return Err(LedgerError::Implausible { known, own });
         }
-        let next = known.checked_add(1).ok_or(LedgerError::Implausible { known, own })?;
+        let next = known
+            .checked_add(1)
+            .ok_or(LedgerError::Implausible { known, own })?;
         self.begin(next);
         Ok(())
     }
@@ -310,7 +328,11 @@ impl Actor {
     /// Syncs what was done, shows it, then answers everybody who waits.
     fn settle(&mut self) -> Result<(), ()> {
         let changes = std::mem::take(&mut self.changes);
-        let synced = if changes.is_empty() { Ok(()) } else { self.store.commit(&changes) };
+        let synced = if changes.is_empty() {
+            Ok(())
+        } else {
+            self.store.commit(&changes)
+        };
         let outcome = match synced {
             Ok(()) => {
                 self.publish(changes);
@@ -325,7 +347,9 @@ impl Actor {
     }
 
     fn publish(&mut self, changes: Changes) {
-        self.outside.incarnation.store(self.owner.incarnation, Ordering::Release);
+        self.outside
+            .incarnation
+            .store(self.owner.incarnation, Ordering::Release);
         if !changes.changes_records() {
             return;
         }
@@ -333,7 +357,10 @@ impl Actor {
         self.root.send_replace(self.ledger.tree().root());
         if !changes.put.is_empty() {
             // Nobody listens: nothing to tell.
-            let _ = self.outside.added.send(Arc::new(changes.put.into_values().collect()));
+            let _ = self
+                .outside
+                .added
+                .send(Arc::new(changes.put.into_values().collect()));
         }
     }
 
@@ -369,15 +396,10 @@ fn pull(ledger: &Ledger, hashes: &[RecordHash]) -> Vec<Signed> {
         .take(RECORD_BATCH)
         .map(|record| record.signed().clone())
         .take_while(|signed| {
-            bytes += signed.body.len() + codec_overhead();
+            bytes += signed.body.len() + ENVELOPE;
             bytes <= RECORD_BATCH_BYTES
         })
         .collect()
-}
-
-/// Signature and lengths around a body, in bytes, at most.
-const fn codec_overhead() -> usize {
-    64 + 2 * size_of::<u64>()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

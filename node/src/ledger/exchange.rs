@@ -69,21 +69,33 @@ pub async fn exchange(ledger: &LedgerHandle, peer: &dyn Peer) -> Result<Exchange
 pub async fn answer(ledger: &LedgerHandle, request: &Request) -> Option<Reply> {
     let reply = match request {
         Request::TreeTop => ledger.tree_top().await.map(|children| Reply::Tree { children }),
-        Request::TreeBranch { first } => {
-            ledger.tree_branch(*first).await.map(|children| Reply::Tree { children })
-        }
-        Request::TreeLeaf { first, second } => {
-            ledger.tree_leaf(*first, *second).await.map(|hashes| Reply::Hashes { hashes })
-        }
+        Request::TreeBranch { first } => ledger
+            .tree_branch(*first)
+            .await
+            .map(|children| Reply::Tree { children }),
+        Request::TreeLeaf { first, second } => ledger
+            .tree_leaf(*first, *second)
+            .await
+            .map(|hashes| Reply::Hashes { hashes }),
         Request::Unread => ledger.unread().await.map(|mut hashes| {
             hashes.truncate(HASH_BATCH);
             Reply::Hashes { hashes }
         }),
-        Request::Pull { hashes } if hashes.len() > HASH_BATCH => Ok(refused("more than 8,192 hashes in one pull")),
-        Request::Pull { hashes } => ledger.pull(hashes.clone()).await.map(|records| Reply::Records { records }),
-        Request::Push { records } if records.len() > RECORD_BATCH => Ok(refused("more than 256 records in one push")),
+        Request::Pull { hashes } if hashes.len() > HASH_BATCH => {
+            Ok(refused("more than 8,192 hashes in one pull"))
+        }
+        Request::Pull { hashes } => ledger
+            .pull(hashes.clone())
+            .await
+            .map(|records| Reply::Records { records }),
+        Request::Push { records } if records.len() > RECORD_BATCH => {
+            Ok(refused("more than 256 records in one push"))
+        }
         Request::Push { records } => ledger.merge(records.clone()).await.map(|summary| {
-            summary.refused.first().map_or(Reply::Done, |reason| refused(reason))
+            summary
+                .refused
+                .first()
+                .map_or(Reply::Done, |reason| refused(reason))
         }),
         _ => return None,
     };
@@ -91,7 +103,9 @@ pub async fn answer(ledger: &LedgerHandle, request: &Request) -> Option<Reply> {
 }
 
 fn refused(reason: &str) -> Reply {
-    Reply::Refused { reason: reason.chars().take(REASON).collect() }
+    Reply::Refused {
+        reason: reason.chars().take(REASON).collect(),
+    }
 }
 
 #[derive(Debug, Default)]
@@ -140,10 +154,14 @@ async fn compare_leaf(
         _ => return Err(ExchangeError::Rule("a leaf of the tree is not a list of hashes")),
     };
     if theirs.len() > HASH_BATCH {
-        return Err(ExchangeError::Rule("a leaf of the tree has more than 8,192 hashes"));
+        return Err(ExchangeError::Rule(
+            "a leaf of the tree has more than 8,192 hashes",
+        ));
     }
     if theirs.iter().any(|hash| hash.0[..2] != [first, second]) {
-        return Err(ExchangeError::Rule("a leaf of the tree names hashes of another leaf"));
+        return Err(ExchangeError::Rule(
+            "a leaf of the tree names hashes of another leaf",
+        ));
     }
     let theirs: BTreeSet<_> = theirs.into_iter().collect();
     let ours: BTreeSet<_> = ledger.tree_leaf(first, second).await?.into_iter().collect();
@@ -163,9 +181,20 @@ async fn pull(
     let mut budget = RUN_BYTES;
     while !lacking.is_empty() && budget > 0 {
         let asked: Vec<_> = lacking.drain(..lacking.len().min(RECORD_BATCH)).collect();
-        let records = match ask(peer, Request::Pull { hashes: asked.clone() }).await? {
+        let records = match ask(
+            peer,
+            Request::Pull {
+                hashes: asked.clone(),
+            },
+        )
+        .await?
+        {
             Reply::Records { records } => records,
-            _ => return Err(ExchangeError::Rule("the answer to a pull is not a list of records")),
+            _ => {
+                return Err(ExchangeError::Rule(
+                    "the answer to a pull is not a list of records",
+                ));
+            }
         };
         let bytes: usize = records.iter().map(|signed| signed.body.len()).sum();
         if records.len() > asked.len() || bytes > RECORD_BATCH_BYTES {
@@ -199,15 +228,24 @@ async fn push(
     while !lacking.is_empty() {
         let batch: Vec<_> = lacking.iter().take(RECORD_BATCH).copied().collect();
         let records = ledger.pull(batch.clone()).await?;
-        let sent: BTreeSet<_> = records.iter().map(|signed| RecordHash::of(&signed.body)).collect();
+        let sent: BTreeSet<_> = records
+            .iter()
+            .map(|signed| RecordHash::of(&signed.body))
+            .collect();
         let held = batch.len();
         lacking.drain(..held);
         if sent.is_empty() {
             continue;
         }
         // Records that did not fit the frame follow the last one that did; earlier gaps were dropped meanwhile.
-        let end = batch.iter().rposition(|hash| sent.contains(hash)).map_or(held, |last| last + 1);
-        batch[end..].iter().rev().for_each(|hash| lacking.push_front(*hash));
+        let end = batch
+            .iter()
+            .rposition(|hash| sent.contains(hash))
+            .map_or(held, |last| last + 1);
+        batch[end..]
+            .iter()
+            .rev()
+            .for_each(|hash| lacking.push_front(*hash));
         match ask(peer, Request::Push { records }).await? {
             Reply::Done => summary.pushed += sent.len(),
             Reply::Refused { reason } => note(summary, vec![reason.chars().take(REASON).collect()]),
@@ -225,7 +263,9 @@ fn note(summary: &mut ExchangeSummary, reasons: Vec<String>) {
 async fn tree(peer: &dyn Peer, request: Request) -> Result<Vec<Digest>, ExchangeError> {
     match ask(peer, request).await? {
         Reply::Tree { children } if children.len() == 256 => Ok(children),
-        _ => Err(ExchangeError::Rule("a level of the tree does not have 256 digests")),
+        _ => Err(ExchangeError::Rule(
+            "a level of the tree does not have 256 digests",
+        )),
     }
 }
 

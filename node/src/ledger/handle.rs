@@ -21,7 +21,7 @@ use pacmesh_protocol::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    actor::{self, Draft, Operation, Opened, Outside, Setup},
+    actor::{self, Draft, Opened, Operation, Outside, Setup},
     error::LedgerError,
 };
 
@@ -54,7 +54,9 @@ pub struct LedgerHandle {
 
 impl std::fmt::Debug for LedgerHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LedgerHandle").field("mesh", &self.mesh).finish_non_exhaustive()
+        f.debug_struct("LedgerHandle")
+            .field("mesh", &self.mesh)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,9 +70,18 @@ impl LedgerHandle {
     ) -> Result<Self, LedgerError> {
         let (added, _) = broadcast::channel(ANNOUNCEMENTS);
         let (incarnation, end) = (Arc::new(AtomicU64::new(0)), Arc::new(OnceLock::new()));
-        let outside =
-            Outside { added: added.clone(), incarnation: incarnation.clone(), end: end.clone() };
-        let setup = Setup { path: path.to_owned(), mesh, key, verify: verify.clone(), outside };
+        let outside = Outside {
+            added: added.clone(),
+            incarnation: incarnation.clone(),
+            end: end.clone(),
+        };
+        let setup = Setup {
+            path: path.to_owned(),
+            mesh,
+            key,
+            verify: verify.clone(),
+            outside,
+        };
         let (queue, operations) = mpsc::channel(QUEUE);
         let (opened, wait) = oneshot::channel();
         std::thread::Builder::new()
@@ -79,9 +90,21 @@ impl LedgerHandle {
             .map_err(LedgerError::Thread)?;
         // The database panics on some damage that it can only come across.
         let Opened { view, root } = wait.await.unwrap_or_else(|_| {
-            Err(LedgerError::Damaged { path: path.to_owned(), reason: "its pages do not fit together".into() })
+            Err(LedgerError::Damaged {
+                path: path.to_owned(),
+                reason: "its pages do not fit together".into(),
+            })
         })?;
-        Ok(Self { queue, mesh, verify, view, root, added, incarnation, end })
+        Ok(Self {
+            queue,
+            mesh,
+            verify,
+            view,
+            root,
+            added,
+            incarnation,
+            end,
+        })
     }
 
     /// Verifies records from outside and keeps what is new, admissions and verdicts first; synced when it returns.
@@ -92,7 +115,10 @@ impl LedgerHandle {
         let (mut records, refused) = tokio::task::spawn_blocking(move || verified(records, &mesh, &*verify))
             .await
             .map_err(|_| self.closed())?;
-        let mut summary = MergeSummary { added: Vec::new(), refused };
+        let mut summary = MergeSummary {
+            added: Vec::new(),
+            refused,
+        };
         while !records.is_empty() {
             let rest = records.split_off(records.len().min(RECORD_BATCH));
             let batch = std::mem::replace(&mut records, rest);
@@ -110,7 +136,11 @@ impl LedgerHandle {
         reign: ReignId,
         request: Option<RequestId>,
     ) -> Result<Record, LedgerError> {
-        let draft = Draft { entries, reign, request };
+        let draft = Draft {
+            entries,
+            reign,
+            request,
+        };
         self.ask(|answer| Operation::Append(draft, answer)).await
     }
 
@@ -146,7 +176,8 @@ impl LedgerHandle {
 
     /// The records below two bytes.
     pub async fn tree_leaf(&self, first: u8, second: u8) -> Result<Vec<RecordHash>, LedgerError> {
-        self.ask(|answer| Operation::TreeLeaf(first, second, answer)).await
+        self.ask(|answer| Operation::TreeLeaf(first, second, answer))
+            .await
     }
 
     /// Those of `hashes` that are not held.
@@ -200,12 +231,21 @@ impl LedgerHandle {
         operation: impl FnOnce(oneshot::Sender<Result<T, LedgerError>>) -> Operation,
     ) -> Result<T, LedgerError> {
         let (answer, wait) = oneshot::channel();
-        self.queue.send(operation(answer)).await.map_err(|_| self.closed())?;
+        self.queue
+            .send(operation(answer))
+            .await
+            .map_err(|_| self.closed())?;
         wait.await.unwrap_or_else(|_| Err(self.closed()))
     }
 
     fn closed(&self) -> LedgerError {
-        LedgerError::Closed { reason: self.end.get().cloned().unwrap_or_else(|| "its thread is gone".into()) }
+        LedgerError::Closed {
+            reason: self
+                .end
+                .get()
+                .cloned()
+                .unwrap_or_else(|| "its thread is gone".into()),
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use pacmesh_protocol::{
     ledger::record::{RECORD_LIMIT, Record},
     signed::Signed,
 };
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+};
 use serde::{Deserialize, Serialize};
 
 use super::error::LedgerError;
@@ -84,7 +86,10 @@ impl Store {
             .set_cache_size(CACHE)
             .create(path)
             .map_err(|error| refused(path, error))?;
-        let store = Self { database, path: path.to_owned() };
+        let store = Self {
+            database,
+            path: path.to_owned(),
+        };
         store.make_tables()?;
         store.check_format()?;
         let mut owner = store.owner()?.unwrap_or(Owner {
@@ -95,14 +100,25 @@ impl Store {
             last: RecordHash::NONE,
         });
         if owner.mesh != mesh {
-            return Err(LedgerError::OtherMesh { path: store.path, found: owner.mesh, wanted: mesh });
+            return Err(LedgerError::OtherMesh {
+                path: store.path,
+                found: owner.mesh,
+                wanted: mesh,
+            });
         }
         if owner.node != node {
-            return Err(LedgerError::OtherNode { path: store.path, found: owner.node, wanted: node });
+            return Err(LedgerError::OtherNode {
+                path: store.path,
+                found: owner.node,
+                wanted: node,
+            });
         }
         owner.incarnation = owner.incarnation.saturating_add(1).max(clock::wall_ms() / 1000);
         owner.sequence = 0;
-        store.commit(&Changes { owner: Some(owner), ..Changes::default() })?;
+        store.commit(&Changes {
+            owner: Some(owner),
+            ..Changes::default()
+        })?;
         store.sync_folder()?;
         Ok((store, owner))
     }
@@ -114,7 +130,8 @@ impl Store {
         let mut records = Vec::new();
         for row in table.iter().map_err(|error| self.disk(error))? {
             let (key, value) = row.map_err(|error| self.disk(error))?;
-            let signed: Signed = codec::decode(value.value(), STORED_LIMIT).map_err(|error| self.damaged(error))?;
+            let signed: Signed =
+                codec::decode(value.value(), STORED_LIMIT).map_err(|error| self.damaged(error))?;
             let record = Record::trusted(signed).map_err(|error| self.damaged(error))?;
             if record.hash().as_bytes() != key.value() {
                 return Err(self.damaged("a record is not what its name says"));
@@ -135,7 +152,9 @@ impl Store {
         {
             let mut records = write.open_table(RECORDS).map_err(|error| self.disk(error))?;
             for hash in &changes.delete {
-                records.remove(hash.as_bytes().as_slice()).map_err(|error| self.disk(error))?;
+                records
+                    .remove(hash.as_bytes().as_slice())
+                    .map_err(|error| self.disk(error))?;
             }
             for (hash, record) in &changes.put {
                 let bytes = codec::encode(record.signed(), STORED_LIMIT)?;
@@ -145,12 +164,15 @@ impl Store {
             }
             let mut meta = write.open_table(META).map_err(|error| self.disk(error))?;
             for (key, value) in &changes.meta {
-                meta.insert(key.as_str(), value.as_slice()).map_err(|error| self.disk(error))?;
+                meta.insert(key.as_str(), value.as_slice())
+                    .map_err(|error| self.disk(error))?;
             }
             if let Some(owner) = &changes.owner {
                 let mut about = write.open_table(ABOUT).map_err(|error| self.disk(error))?;
                 let bytes = codec::encode(owner, OWNER_LIMIT)?;
-                about.insert(OWNER_KEY, bytes.as_slice()).map_err(|error| self.disk(error))?;
+                about
+                    .insert(OWNER_KEY, bytes.as_slice())
+                    .map_err(|error| self.disk(error))?;
             }
         }
         write.commit().map_err(|error| self.disk(error))
@@ -178,9 +200,11 @@ impl Store {
             return Err(self.damaged("its format is not a number"));
         };
         match u32::from_le_bytes(bytes) {
-            found if found > FORMAT => {
-                Err(LedgerError::Newer { path: self.path.clone(), found, known: FORMAT })
-            }
+            found if found > FORMAT => Err(LedgerError::Newer {
+                path: self.path.clone(),
+                found,
+                known: FORMAT,
+            }),
             _ => Ok(()),
         }
     }
@@ -216,18 +240,27 @@ impl Store {
     }
 
     fn damaged(&self, reason: impl ToString) -> LedgerError {
-        LedgerError::Damaged { path: self.path.clone(), reason: reason.to_string() }
+        LedgerError::Damaged {
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
     }
 }
 
 fn refused(path: &Path, error: DatabaseError) -> LedgerError {
     let path = path.to_owned();
     match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => LedgerError::InUse { path },
-        DatabaseError::UpgradeRequired(version) => {
-            LedgerError::Damaged { path, reason: format!("its file format {version} is not read") }
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            LedgerError::InUse { path }
         }
-        DatabaseError::RepairAborted => LedgerError::Damaged { path, reason: "it cannot be repaired".into() },
+        DatabaseError::UpgradeRequired(version) => LedgerError::Damaged {
+            path,
+            reason: format!("its file format {version} is not read"),
+        },
+        DatabaseError::RepairAborted => LedgerError::Damaged {
+            path,
+            reason: "it cannot be repaired".into(),
+        },
         error => broken(&path, error.into()),
     }
 }
@@ -236,12 +269,19 @@ fn broken(path: &Path, error: redb::Error) -> LedgerError {
     let path = path.to_owned();
     match error {
         redb::Error::Corrupted(reason) => LedgerError::Damaged { path, reason },
-        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            LedgerError::Damaged { path, reason: error.to_string() }
-        }
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => LedgerError::Damaged {
+            path,
+            reason: error.to_string(),
+        },
         redb::Error::TableTypeMismatch { .. } | redb::Error::TypeDefinitionChanged { .. } => {
-            LedgerError::Damaged { path, reason: "its tables are not those of a ledger".into() }
+            LedgerError::Damaged {
+                path,
+                reason: "its tables are not those of a ledger".into(),
+            }
         }
-        error => LedgerError::Disk { path, source: Box::new(error) },
+        error => LedgerError::Disk {
+            path,
+            source: Box::new(error),
+        },
     }
 }
