@@ -3,20 +3,31 @@
 //! libp2p talks to admitted members only. A stranger that multicast DNS shows is reported, so that the owner meets it over
 //! its own transport first, where credentials pass.
 
+mod actor;
+pub mod clock;
 mod config;
 mod error;
 mod event;
 mod handle;
+mod sightings;
+mod swarm;
+mod translate;
+mod wire;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use pacmesh_protocol::membership::{NodeRecord, Table};
-use tokio::sync::{mpsc, watch};
+use pacmesh_protocol::membership::{Membership, NodeRecord};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot, watch},
+};
 
+use actor::{Actor, Outlets};
 pub use config::Config;
 pub use error::DiscoveryError;
 pub use event::Event;
 pub use handle::DiscoveryHandle;
+use handle::Request;
 
 /// Most requests that wait for the actor: callers of the handle wait for room.
 const REQUEST_QUEUE: usize = 64;
@@ -28,28 +39,55 @@ pub const EVENT_QUEUE: usize = 512;
 pub struct Discovery;
 
 impl Discovery {
-    /// Binds, starts the thread, and returns once discovery listens. `own` is the record that is announced first.
+    /// Binds, starts the thread, and returns once discovery listens. `own` is the record that is announced first; its
+    /// incarnation must be the synced one of this start.
+    ///
+    /// The swarm has a thread and a runtime of its own, so that no build, hash or database on the runtime of the caller
+    /// delays an acknowledgement. The thread ends, and is joined, with [`DiscoveryHandle::goodbye`] or the last handle.
     pub async fn start(
         config: Config,
         own: NodeRecord,
     ) -> Result<(DiscoveryHandle, mpsc::Receiver<Event>), DiscoveryError> {
-        let _ = config;
-        let (requests, mut inbox) = mpsc::channel(REQUEST_QUEUE);
+        let (requests, inbox) = mpsc::channel(REQUEST_QUEUE);
         let (events, outbox) = mpsc::channel(EVENT_QUEUE);
-        let table = Table {
-            own: Arc::new(own),
-            members: Default::default(),
-            in_doubt: false,
-        };
-        let (publisher, table) = watch::channel(Arc::new(table));
+        let (ready, started) = oneshot::channel();
+        let machine = Membership::new(clock::now(), own, rand::random());
+        let (table, tables) = watch::channel(Arc::new(machine.table()));
+        let outlets = Outlets { events, table };
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(DiscoveryError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("discovery".into())
-            .spawn(move || {
-                while inbox.blocking_recv().is_some() {}
-                drop((publisher, events));
-            })
+            .spawn(move || runtime.block_on(live(config, machine, outlets, inbox, ready)))
             .map_err(DiscoveryError::Thread)?;
-        tokio::task::yield_now().await;
-        Ok((DiscoveryHandle::new(requests, table, thread), outbox))
+        let handle = DiscoveryHandle::new(requests, tables, thread);
+        match started.await {
+            Ok(Ok(())) => Ok((handle, outbox)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(DiscoveryError::Thread(io::Error::other(
+                "it ended before it was ready",
+            ))),
+        }
+    }
+}
+
+/// The life of the thread. A caller that gave up waiting has dropped its handle, which ends the loop at once.
+async fn live(
+    config: Config,
+    machine: Membership,
+    outlets: Outlets,
+    inbox: mpsc::Receiver<Request>,
+    ready: oneshot::Sender<Result<(), DiscoveryError>>,
+) {
+    match Actor::new(config, machine, outlets) {
+        Ok(actor) => {
+            let _ = ready.send(Ok(()));
+            actor.run(inbox).await;
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
     }
 }
