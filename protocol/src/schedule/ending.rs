@@ -99,6 +99,8 @@ impl Schedule {
             out.push(attempt.stop(id));
         }
         job.end(id, End::Cancel, out);
+        // Nobody waits any longer to learn what it would make.
+        self.queue = None;
     }
 
     pub(super) fn on_recorded(&mut self, id: JobId, out: &mut Vec<Output>) {

@@ -41,6 +41,7 @@ impl Schedule {
         match (result, asked) {
             (Ok(probe), _) => job.probe = ProbeState::Known(probe),
             (Err(ProbeError::Source(error)), _) => {
+                job.probe = ProbeState::Wanted;
                 if let Some(attempt) = job.attempt() {
                     out.push(attempt.stop(id));
                 }

@@ -29,6 +29,9 @@ mod roster;
 mod view;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use admit::{AdmitError, Place, admit};
 pub use catalog::{Catalog, CatalogPackage};
 pub use depends::{Comparison, Dependency, DependencyError, Provide, satisfies};
