@@ -165,24 +165,31 @@ impl Schedule {
             return;
         };
         known.inventoried = true;
+        let life = known.state.incarnation;
         self.orphans.remove(&worker);
-        let running: BTreeSet<JobId> = inventory
+        let reported = inventory.reports.iter().map(|report| (report.job, report.fence));
+        let running = inventory
             .running
             .iter()
-            .map(|attempt| attempt.order.job)
-            .collect();
-        let reported: BTreeSet<JobId> = inventory.reports.iter().map(|report| report.job).collect();
+            .map(|attempt| (attempt.order.job, attempt.order.fence));
+        let named: BTreeSet<(JobId, Fence)> = running.chain(reported).collect();
         for report in inventory.reports {
             self.on_report(worker, Box::new(report), out);
         }
         for attempt in inventory.running {
             self.on_running(worker, attempt, out);
         }
-        let vanished = |job: &Job| job.attempt().is_some_and(|a| a.worker == worker && a.taken);
+        // An order of this life that nobody answered yet may still be on its way.
+        let vanished = |id: JobId, attempt: &Attempt| {
+            let fences = std::iter::once(attempt.fence).chain(attempt.adopted_from);
+            attempt.worker == worker
+                && (attempt.taken || attempt.life != life)
+                && !fences.into_iter().any(|fence| named.contains(&(id, fence)))
+        };
         let mut lost = false;
         for (id, job) in &mut self.jobs {
-            if vanished(job) && !running.contains(id) && !reported.contains(id) {
-                out.extend(job.attempt().map(|attempt| attempt.stop(*id)));
+            if let Some(attempt) = job.attempt().filter(|attempt| vanished(*id, attempt)) {
+                out.push(attempt.stop(*id));
                 job.phase = Phase::Waiting;
                 lost = true;
             }
@@ -248,6 +255,10 @@ impl Schedule {
             job.hold = None;
             job.phase = Phase::Building(Attempt {
                 worker,
+                life: self
+                    .workers
+                    .get(&worker)
+                    .map_or(0, |worker| worker.state.incarnation),
                 fence,
                 adopted_from: Some(old),
                 taken: false,

@@ -122,9 +122,10 @@ impl Schedule {
         out: &mut Vec<Output>,
     ) {
         let fence = self.next_fence(reign);
-        if let Some(known) = self.workers.get_mut(&worker) {
-            known.orders += 1;
-        }
+        let Some(known) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        known.orders += 1;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let catalog = self.catalogs.get(&(job.value.repository.clone(), arch.clone()));
         let inputs = job.candidate().zip(catalog).map(|(candidate, catalog)| {
@@ -144,6 +145,7 @@ impl Schedule {
         job.hold = None;
         job.phase = Phase::Building(Attempt {
             worker,
+            life: known.state.incarnation,
             fence,
             adopted_from: None,
             taken: false,

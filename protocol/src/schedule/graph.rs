@@ -5,7 +5,7 @@
 //! that need each other can be rebuilt together against what is published. A circle of *hard* waits has no way out
 //! and is shown as a path. What a base makes itself is never waited for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use crate::{
     names::PackageName,
@@ -313,8 +313,8 @@ fn shortest_circle<I: IntoIterator<Item = usize>>(
                 path.reverse();
                 return Some(path);
             }
-            if !came_from.contains_key(&target) {
-                came_from.insert(target, node);
+            if let Entry::Vacant(entry) = came_from.entry(target) {
+                entry.insert(node);
                 open.push_back(target);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ids::NodeId,
+    ids::{Incarnation, NodeId},
     ledger::kinds::{Deliver, JobState, JobV1},
     machine::Instant,
     names::{Architecture, PackageName, RepositoryName},
@@ -27,6 +27,8 @@ pub(crate) enum ProbeState {
 pub(crate) struct Attempt {
     /// Where.
     pub(crate) worker: NodeId,
+    /// In which of the worker's lives it was given.
+    pub(crate) life: Incarnation,
     /// Its fence of this reign.
     pub(crate) fence: Fence,
     /// The fence that an adopted attempt has until the worker heard of the new one.

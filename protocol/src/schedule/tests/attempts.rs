@@ -34,7 +34,8 @@ fn a_result_is_verified_then_published_then_acknowledged() {
         fence: order.fence,
     };
     let job = order.job;
-    assert_eq!(desk.say(4, Input::Recorded { job }), [acknowledged.clone()]);
+    let out = desk.say(4, Input::Recorded { job });
+    assert_eq!(out, std::slice::from_ref(&acknowledged));
     let published = view(
         vec![published("foo", &[])],
         vec![ended("foo", JobState::Published)],

@@ -153,3 +153,40 @@ fn an_inventory_without_an_attempt_that_was_taken_means_that_it_is_lost() {
     assert!(matches!(out[..], [Output::Cancel { .. }]), "{out:?}");
     assert_eq!(ordered(&desk.say(8, Input::Wake)), ["foo"]);
 }
+
+#[test]
+fn inv4_a_report_of_an_earlier_attempt_does_not_hide_that_the_last_one_is_lost() {
+    let mut desk = Desk::leading(&[worker(1), worker(2)]);
+    let (first, old) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    let failure = failed(&old, FailureClass::Build);
+    let (second, _) = the_order(&desk.report(2, first, failure.clone()));
+    let only_first = || Input::Workers(vec![worker(first)]);
+    assert_ne!(first, second);
+    let (again, new) = the_order(&desk.say(3, only_first()));
+    assert_eq!(again, first);
+    desk.taken(3, first, &new);
+    let inventory = Inventory {
+        reports: vec![failure],
+        ..Inventory::default()
+    };
+    let out = desk.say(4, has(node(first), inventory));
+    assert!(matches!(out[..], [Output::Cancel { .. }]), "{out:?}");
+    assert_eq!(ordered(&desk.say(9, Input::Wake)), ["foo"]);
+}
+
+#[test]
+fn inv4_an_answer_of_an_earlier_life_does_not_keep_a_lost_attempt() {
+    let mut desk = Desk::leading(&[worker(1)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    let restarted = WorkerState {
+        incarnation: 2,
+        ..worker(1)
+    };
+    assert_eq!(
+        desk.say(2, Input::Workers(vec![restarted])),
+        [Output::AskInventory { worker: node(1) }]
+    );
+    desk.say(2, empty_handed(node(1)));
+    desk.taken(2, 1, &order);
+    assert_eq!(ordered(&desk.say(7, Input::Wake)), ["foo"]);
+}

@@ -9,7 +9,6 @@ use super::fixtures::*;
 use crate::{
     ids::JobId,
     ledger::kinds::JobState,
-    machine::Machine,
     schedule::{Input, Liveness, Output, Schedule, WorkerState},
     wire::ProbeError,
     work::{FailureClass, Fence, Inventory, Order, Outcome, Report},
@@ -326,8 +325,8 @@ impl World {
                 let report = self.builders[worker].reports.values().next().cloned();
                 report.into_iter().for_each(|report| self.send(worker, report));
             }
-            14 if which % 4 == 0 => self.new_reign(),
-            15 if which % 8 == 0 => {
+            14 if which.is_multiple_of(4) => self.new_reign(),
+            15 if which.is_multiple_of(8) => {
                 let source = usize::from(which / 8) % self.sources.len();
                 self.tell(Input::Cancel { job: id(source) });
             }
