@@ -1,9 +1,8 @@
 //! `init`: a node founds a mesh and takes seat 0.
 
 use pacmesh_protocol::{
-    codec,
     ledger::{
-        kinds::{AdmissionV1, FoundingV1, SettingV1, SignerV1, Value, Warrant},
+        kinds::{AdmissionV1, SettingV1, SignerV1, Value, Warrant},
         record::{Entry, ReignId},
     },
     names::{MeshName, NodeName, RepositoryName},
@@ -17,7 +16,7 @@ use super::{Keys, MembershipError, Standing};
 use crate::{
     config::host_name,
     home::Home,
-    ledger::LedgerHandle,
+    ledger::{LedgerError, LedgerHandle},
     local::views::{InitView, Named},
     settings, worker,
 };
@@ -54,7 +53,7 @@ pub async fn found(
     let verify: Arc<dyn Verify> = Arc::new(Ed25519Verifier);
     let ledger = LedgerHandle::open(&home.ledger(), mesh, keys.node.clone(), verify).await?;
     let reign = ReignId { term: 0, node: keys.node.id(), incarnation: ledger.incarnation() };
-    let written = ledger.append(entries, reign, None).await;
+    let written = write(&ledger, reign, entries).await;
     ledger.close().await;
     written?;
     Standing::new(mesh, mesh_name.clone(), Vec::new()).store(home)?;
@@ -66,17 +65,24 @@ pub async fn found(
     })
 }
 
-/// The founder's first record: its admission, its certificate, and the settings that the mesh starts with.
+/// The admission goes into a record of its own: it is part of every credential, and those are short.
+async fn write(ledger: &LedgerHandle, reign: ReignId, entries: [Vec<Entry>; 2]) -> Result<(), LedgerError> {
+    for part in entries {
+        ledger.append(part, reign, None).await?;
+    }
+    Ok(())
+}
+
+/// The founder's first two records: its admission with its certificate, and the settings that the mesh starts with.
 fn founding_entries(
     keys: &Keys,
     authority: &Authority,
     node_name: &NodeName,
     mesh_name: &MeshName,
     repository: &RepositoryName,
-) -> Result<Vec<Entry>, MembershipError> {
+) -> Result<[Vec<Entry>; 2], MembershipError> {
     let node = keys.node.id();
     let founding = authority.found(node, mesh_name.clone())?;
-    debug_assert!(codec::decode::<FoundingV1>(&founding.body, 1 << 10).is_ok());
     let certificate = keys.package.certificate();
     let admission = AdmissionV1 {
         seat: 0,
@@ -94,13 +100,13 @@ fn founding_entries(
     let setting = |name: String, value: &str| {
         SettingV1 { version: 1, value: value.to_owned() }.entry(&name)
     };
-    Ok(vec![
-        admission.entry(&node)?,
-        signer.entry(&certificate.fingerprint())?,
+    let entrance = vec![admission.entry(&node)?, signer.entry(&certificate.fingerprint())?];
+    let settings = vec![
         setting(settings::REPOSITORIES.to_owned(), repository.as_str())?,
         setting(settings::arches_of(repository), std::env::consts::ARCH)?,
         setting(settings::MAKEPKG_CONF.to_owned(), worker::DEFAULT_MAKEPKG_CONF)?,
-    ])
+    ];
+    Ok([entrance, settings])
 }
 
 fn default_mesh_name(repository: &Option<RepositoryName>) -> MeshName {

@@ -1,0 +1,294 @@
+//! The driver of the reign: obeys the machine's outputs in order, and starts and ends a leader with each reign.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use pacmesh_protocol::{
+    ids::{Digest, NodeId},
+    ledger::record::ReignId,
+    machine::Machine,
+    membership::{MemberState, Table},
+    reign::{
+        Input, KeptBallot, Output, ReignMachine, Role, Setup,
+        ballot::BALLOT_LIMIT,
+        document::{Ballot, Document},
+    },
+    roles,
+    signed::Signed,
+    wire::{CarriedReply, Reply, Request},
+};
+use pacmesh_signing::Ed25519Verifier;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    handle::{Inbox, LeaderMessage, Leadership, Message},
+    leader::Leader,
+};
+use crate::{clock, ledger, links::PeerOf, rooms::Rooms, settings::Settings};
+
+/// Where the ballot is kept in the ledger's file.
+const BALLOT: &str = "reign-ballot";
+/// How long an asked node may take with a grant: a round trip and a sync.
+const CLAIM_WAIT: Duration = Duration::from_millis(900);
+/// How long the merge of a granter's ledger may take.
+const MERGE_WAIT: Duration = Duration::from_secs(10);
+/// How long anybody may take to take note of a document.
+const TELL_WAIT: Duration = Duration::from_secs(3);
+/// How many questions may wait for the leader.
+const LEADER_QUEUE: usize = 256;
+
+/// Why the room could not open.
+#[derive(Debug, thiserror::Error)]
+pub enum ReignError {
+    /// Starting without it could grant one term twice.
+    #[error("the ballot of this node cannot be read: restore a backup, or let the node join anew")]
+    Ballot(#[from] pacmesh_protocol::codec::CodecError),
+    /// No randomness for waits.
+    #[error("the system gives no randomness")]
+    Random,
+}
+
+/// One reign of this node.
+struct Leading {
+    reign: ReignId,
+    sender: mpsc::Sender<LeaderMessage>,
+    end: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Drives the reign of one node.
+pub struct ReignDriver {
+    rooms: Arc<Rooms>,
+    machine: ReignMachine,
+    inbox: Inbox,
+    tasks: JoinSet<Option<Input>>,
+    claims: BTreeMap<(NodeId, Digest), Vec<oneshot::Sender<Ballot>>>,
+    leading: Option<Leading>,
+}
+
+impl ReignDriver {
+    /// Opens the room with what the node must not forget.
+    pub async fn open(rooms: Arc<Rooms>, inbox: Inbox) -> Result<Self, ReignError> {
+        let kept = match rooms.ledger.get_meta(BALLOT).await {
+            Some(bytes) => pacmesh_protocol::codec::decode(&bytes, BALLOT_LIMIT)?,
+            None => KeptBallot::default(),
+        };
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|_| ReignError::Random)?;
+        let setup = Setup {
+            mesh: rooms.mesh,
+            incarnation: rooms.ledger.incarnation(),
+            key: rooms.keys.node.clone(),
+            verifier: Arc::new(Ed25519Verifier),
+            kept,
+            ledger: rooms.ledger.root(),
+            seed: u64::from_le_bytes(seed),
+        };
+        let machine = ReignMachine::new(clock::now(), setup);
+        Ok(Self { rooms, machine, inbox, tasks: JoinSet::new(), claims: BTreeMap::new(), leading: None })
+    }
+
+    /// Takes part until `stop` says so.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut views = self.rooms.ledger.subscribe();
+        let mut table = self.rooms.discovery.table();
+        self.tell_view().await;
+        let seen = table.borrow_and_update().clone();
+        self.tell_table(&seen).await;
+        loop {
+            let wake = self
+                .machine
+                .next_wakeup()
+                .map_or(Duration::from_secs(60), |next| next.since(clock::now()));
+            tokio::select! {
+                _ = stop.changed() => break,
+                message = self.inbox.messages.recv() => match message {
+                    Some(message) => self.hear(message).await,
+                    None => break,
+                },
+                Some(done) = self.tasks.join_next() => {
+                    if let Ok(Some(input)) = done {
+                        self.feed(input).await;
+                    }
+                }
+                Ok(()) = views.changed() => self.tell_view().await,
+                Ok(()) = table.changed() => {
+                    let seen = table.borrow_and_update().clone();
+                    self.tell_table(&seen).await;
+                }
+                () = tokio::time::sleep(wake) => self.feed(Input::Wake).await,
+            }
+        }
+        self.end_leading().await;
+        self.tasks.shutdown().await;
+    }
+
+    async fn tell_view(&mut self) {
+        let view = self.rooms.ledger.view();
+        let draining = Settings(&view).is_draining(&self.rooms.node);
+        let able = view.has_role(&self.rooms.node, roles::Role::Master) && !view.has_unread() && !draining;
+        self.feed(Input::Members(view.master_capable())).await;
+        self.feed(Input::Eligible(able)).await;
+        self.feed(Input::Ledger(self.rooms.ledger.root())).await;
+    }
+
+    async fn tell_table(&mut self, table: &Table) {
+        let there = table
+            .members
+            .iter()
+            .filter(|(_, seen)| matches!(seen.state, MemberState::Alive | MemberState::Suspect))
+            .filter_map(|(node, seen)| Some((*node, seen.record.as_ref()?.incarnation)))
+            .chain([(self.rooms.node, self.rooms.ledger.incarnation())])
+            .collect();
+        self.feed(Input::Alive(there)).await;
+        for (member, seen) in &table.members {
+            if let Some(record) = &seen.record {
+                self.feed(Input::Heard { member: *member, reign: record.reign }).await;
+            }
+        }
+        self.feed(Input::Doubt(table.in_doubt)).await;
+    }
+
+    async fn hear(&mut self, message: Message) {
+        match message {
+            Message::Claim { from, claim, reply } => {
+                let digest = Digest::of(&claim.body);
+                self.claims.entry((from, digest)).or_default().push(reply);
+                self.feed(Input::ClaimReceived { from, claim }).await;
+            }
+            Message::Document { from, document } => {
+                self.feed(Input::DocumentReceived { from, document: *document }).await;
+            }
+            Message::Abdicated { from, reign } => self.feed(Input::Abdicated { from, reign }).await,
+            Message::Abdicate { to } => self.feed(Input::Abdicate { to }).await,
+            Message::Lead(message) => self.to_leader(message).await,
+        }
+    }
+
+    /// A question to the leader is dropped, and so answered by its handle, while this node does not lead.
+    async fn to_leader(&mut self, message: LeaderMessage) {
+        if let Some(leading) = &self.leading {
+            if let Err(error) = leading.sender.try_send(message) {
+                tracing::warn!(%error, "the leader is overloaded");
+            }
+            return;
+        }
+        if let LeaderMessage::Carry { reply, .. } = message {
+            let master = self.machine.role().reign().map(|reign| reign.node);
+            let _ = reply.send(CarriedReply::NotMaster { master: master.filter(|node| *node != self.rooms.node) });
+        }
+    }
+
+    async fn feed(&mut self, input: Input) {
+        let mut outputs = Vec::new();
+        self.machine.handle(clock::now(), input, &mut outputs);
+        for output in outputs {
+            self.act(output).await;
+        }
+    }
+
+    async fn act(&mut self, output: Output) {
+        match output {
+            Output::Persist(bytes) => {
+                if let Err(error) = self.rooms.ledger.put_meta(BALLOT, bytes).await {
+                    // What follows in the list must not happen without it, and a broken disk does not heal.
+                    tracing::error!(%error, "the ballot cannot be kept");
+                    std::process::abort();
+                }
+            }
+            Output::SendClaim { to, claim, digest } => self.send_claim(to, claim, digest),
+            Output::Reply { to, claim, ballot } => {
+                for reply in self.claims.remove(&(to, claim)).unwrap_or_default() {
+                    let _ = reply.send((*ballot).clone());
+                }
+            }
+            Output::MergeFrom { granter } => self.merge_from(granter),
+            Output::Broadcast(document) => {
+                for peer in self.rooms.transport.connected() {
+                    self.send_document(peer, (*document).clone());
+                }
+            }
+            Output::SendDocument { to, document } => self.send_document(to, *document),
+            Output::SendAbdicate { to, reign } => {
+                let rooms = self.rooms.clone();
+                self.tasks.spawn(async move {
+                    let _ = rooms.ask(to, Request::Abdicate { reign }, TELL_WAIT).await;
+                    None
+                });
+            }
+            Output::Relinquish { reign } => {
+                if self.leading.as_ref().is_some_and(|leading| leading.reign == reign) {
+                    self.end_leading().await;
+                }
+            }
+            Output::Became(role) => self.become_role(role).await,
+        }
+    }
+
+    fn send_claim(&mut self, to: NodeId, claim: Signed, digest: Digest) {
+        let rooms = self.rooms.clone();
+        self.tasks.spawn(async move {
+            match rooms.ask(to, Request::Claim { claim }, CLAIM_WAIT).await {
+                Ok(Reply::Ballot(ballot)) => {
+                    Some(Input::BallotReceived { from: to, claim: digest, ballot: *ballot })
+                }
+                _ => None,
+            }
+        });
+    }
+
+    fn merge_from(&mut self, granter: NodeId) {
+        let rooms = self.rooms.clone();
+        self.tasks.spawn(async move {
+            let peer = PeerOf { rooms: rooms.clone(), node: granter };
+            let exchange = ledger::exchange(&rooms.ledger, &peer);
+            match tokio::time::timeout(MERGE_WAIT, exchange).await {
+                Ok(Ok(_)) => Some(Input::Merged { granter }),
+                _ => Some(Input::MergeFailed { granter }),
+            }
+        });
+    }
+
+    fn send_document(&mut self, to: NodeId, document: Document) {
+        let rooms = self.rooms.clone();
+        self.tasks.spawn(async move {
+            let _ = rooms.ask(to, Request::Reign { document }, TELL_WAIT).await;
+            None
+        });
+    }
+
+    async fn become_role(&mut self, role: Role) {
+        tracing::info!(?role, "reign");
+        match role {
+            Role::Leading { reign, ready: true } => self.begin_leading(reign).await,
+            // Doubt stops orders without ending the reign; what was begun is taken up again.
+            _ => self.end_leading().await,
+        }
+        self.inbox.leadership.send_replace(Leadership { role });
+        let reign = role.reign();
+        self.rooms.discovery.update(move |record| record.reign = reign).await;
+    }
+
+    async fn begin_leading(&mut self, reign: ReignId) {
+        if self.leading.as_ref().is_some_and(|leading| leading.reign == reign) {
+            return;
+        }
+        self.end_leading().await;
+        let (sender, inbox) = mpsc::channel(LEADER_QUEUE);
+        let (end, ended) = watch::channel(false);
+        let leader = Leader::new(self.rooms.clone(), reign, inbox);
+        let task = tokio::spawn(leader.run(ended));
+        self.leading = Some(Leading { reign, sender, end, task });
+    }
+
+    async fn end_leading(&mut self) {
+        if let Some(leading) = self.leading.take() {
+            leading.end.send_replace(true);
+            if let Err(error) = leading.task.await {
+                tracing::error!(%error, "the leader ended badly");
+            }
+        }
+    }
+}
