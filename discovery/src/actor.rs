@@ -80,6 +80,8 @@ pub(crate) struct Actor {
     addresses: BTreeMap<NodeId, Vec<SocketAddr>>,
     /// Connections by member, oldest first.
     connections: BTreeMap<NodeId, Vec<ConnectionId>>,
+    /// Members whose connections are being closed to be made anew.
+    renewing: BTreeSet<NodeId>,
     pending: BTreeMap<OutboundRequestId, (NodeId, Pending)>,
     /// Questions of others that wait for a round trip here; the machine bounds their number.
     asks: BTreeMap<u64, ResponseChannel<Answer>>,
@@ -108,6 +110,7 @@ impl Actor {
             members: BTreeMap::new(),
             addresses: BTreeMap::new(),
             connections: BTreeMap::new(),
+            renewing: BTreeSet::new(),
             pending: BTreeMap::new(),
             asks: BTreeMap::new(),
             next_ask: 0,
@@ -120,6 +123,8 @@ impl Actor {
 
     /// Runs until a goodbye was asked for or no handle is left.
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        // The own record must be signed before the first table is exchanged.
+        self.wake();
         loop {
             let wakeup = self
                 .machine

@@ -82,6 +82,9 @@ impl Actor {
             connections.retain(|known| *known != connection);
             if connections.is_empty() {
                 self.connections.remove(&node);
+                if self.renewing.remove(&node) {
+                    self.dial(node);
+                }
             }
         }
     }
@@ -149,8 +152,9 @@ impl Actor {
                 .table()
                 .record(&author)
                 .map(|known| known.incarnation);
-            if before.is_some_and(|before| before < record.incarnation) {
-                self.keep_newest_connection(author);
+            let restarted = before.is_some_and(|before| before < record.incarnation);
+            if restarted && self.connections.get(&author).is_some_and(|all| all.len() > 1) {
+                self.renew(author);
             }
             self.changed = true;
             let (record, signed) = (Arc::new(record), Arc::new(signed));
@@ -159,13 +163,14 @@ impl Actor {
         genuine
     }
 
-    /// A member that was started again cannot answer on connections of its former life.
-    fn keep_newest_connection(&mut self, node: NodeId) {
-        let connections = self.connections.get(&node).cloned().unwrap_or_default();
-        if let Some((_, old)) = connections.split_last() {
-            for connection in old {
-                self.swarm.close_connection(*connection);
-            }
+    /// Drops every connection with a member and dials it once the last one is closed. gossipsub tells a peer its
+    /// subscriptions on the first connection only: after a restart there, or when one connection is dead, closing
+    /// just that one would leave two nodes connected and deaf to each other's gossip.
+    fn renew(&mut self, node: NodeId) {
+        if let Some(peer) = self.members.get(&node)
+            && self.swarm.disconnect_peer_id(*peer).is_ok()
+        {
+            self.renewing.insert(node);
         }
     }
 
@@ -185,15 +190,12 @@ impl Actor {
                 ..
             } => self.answered(request_id, response),
             TalkEvent::OutboundFailure {
-                connection_id,
-                request_id,
-                error,
-                ..
+                request_id, error, ..
             } => {
-                self.pending.remove(&request_id);
-                // Nothing came back on it for seconds: the next ping may dial anew.
-                if matches!(error, OutboundFailure::Timeout) {
-                    self.swarm.close_connection(connection_id);
+                if let Some((node, _)) = self.pending.remove(&request_id)
+                    && matches!(error, OutboundFailure::Timeout)
+                {
+                    self.renew(node);
                 }
             }
             TalkEvent::InboundFailure { .. } | TalkEvent::ResponseSent { .. } => {}

@@ -13,14 +13,16 @@ pub(super) struct Announce {
     own: NodeRecord,
     /// When the first change that was not announced yet was made.
     changed: Option<Instant>,
+    begun: Instant,
     /// When the last announcement was made; `None`: never.
     last: Option<Instant>,
 }
 
 impl Announce {
-    pub(super) const fn new(own: NodeRecord) -> Self {
+    pub(super) const fn new(now: Instant, own: NodeRecord) -> Self {
         Self {
             own,
+            begun: now,
             changed: None,
             last: None,
         }
@@ -45,10 +47,15 @@ impl Announce {
         }
     }
 
+    /// Somebody new is there who may not have heard the own record: it is due as if it had changed.
+    pub(super) fn repeat(&mut self, now: Instant) {
+        self.changed.get_or_insert(now);
+    }
+
     /// When the next announcement is due. 200 ms between two of them is the five per second that others accept.
     pub(super) fn due(&self) -> Instant {
         let Some(last) = self.last else {
-            return Instant::default();
+            return self.begun;
         };
         let heartbeat = last + HEARTBEAT;
         match self.changed {

@@ -48,7 +48,7 @@ impl Membership {
     /// it has met one of them or lost all.
     pub fn new(now: Instant, own: NodeRecord, seed: u64) -> Self {
         Self {
-            announce: Announce::new(own),
+            announce: Announce::new(now, own),
             peers: BTreeMap::new(),
             barred: BTreeSet::new(),
             introduced: false,
@@ -185,6 +185,8 @@ impl Membership {
         // One that said goodbye may still be closing its connections; only a newer record brings it back.
         let unsure = matches!(peer.state, MemberState::Suspect | MemberState::Lost) || peer.relayed;
         if unsure {
+            // Others that it meets at the same moment have exchanged tables without our record in theirs.
+            self.announce.repeat(now);
             self.ping(now, node, out);
         }
     }

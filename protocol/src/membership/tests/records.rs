@@ -201,3 +201,23 @@ fn tables_are_exchanged_by_the_dialling_side_and_after_an_admission() {
         "somebody knows the new one"
     );
 }
+
+#[test]
+fn a_meeting_with_a_new_one_has_the_own_record_announced_and_one_with_an_old_one_not() {
+    let mut bench = Bench::settled([B], true);
+    bench.run_to(at(12_000));
+    bench.log.clear();
+    bench.input(Input::Met {
+        node: B,
+        dialled: false,
+    });
+    bench.run_to(at(12_500));
+    assert_eq!(bench.published(), []);
+    bench.members([B, C], true);
+    bench.input(Input::Met {
+        node: C,
+        dialled: false,
+    });
+    bench.run_to(at(12_900));
+    assert_eq!(bench.published().len(), 1);
+}

@@ -145,3 +145,13 @@ fn a_refuted_suspicion_slows_the_accuser() {
     assert_eq!(bench.state(B), MemberState::Alive);
     assert_eq!(bench.machine.awareness.factor(), 2);
 }
+
+#[test]
+fn a_node_that_starts_long_after_its_machine_is_not_late() {
+    let booted = at(1_000_000);
+    let mut machine = Membership::new(booted, record(OWN, 1, 0), 7);
+    let mut out = vec![];
+    machine.handle(booted + ms(900), Input::Tick, &mut out);
+    machine.handle(booted + ms(1_800), Input::Tick, &mut out);
+    assert_eq!(machine.awareness.factor(), 1);
+}
