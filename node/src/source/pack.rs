@@ -69,9 +69,15 @@ pub fn pack(directory: &Path, options: PackOptions) -> Result<Packed, SourceErro
 
 fn read_pkgbuild(directory: &Path) -> Result<String, SourceError> {
     let path = directory.join("PKGBUILD");
-    let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-    if !is_file {
-        return Err(SourceError::NoPkgbuild(directory.to_owned()));
+    match path.symlink_metadata() {
+        Err(_) => return Err(SourceError::NoPkgbuild(directory.to_owned())),
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => {
+            return Err(SourceError::Unpackable {
+                path,
+                reason: "it is no plain file: put the file itself in its place".to_owned(),
+            });
+        }
     }
     let mut bytes = Vec::new();
     File::open(&path)

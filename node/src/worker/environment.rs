@@ -10,6 +10,12 @@ use std::{
 
 use pacmesh_protocol::names::{Architecture, EnvironmentName};
 
+use super::{
+    layout::{Layout, create_folder},
+    makepkg::one_line,
+    sandbox::{self, Identity, Options},
+};
+
 /// Programs that a build needs on the host, with the package that holds each on Debian and on Arch.
 const PROGRAMS: [(&str, &str, &str); 10] = [
     ("bwrap", "bubblewrap", "bubblewrap"),
@@ -40,6 +46,15 @@ pub enum EnvironmentError {
         programs: String,
         /// The command that installs them.
         hint: String,
+    },
+    /// The walls cannot be built.
+    #[error(
+        "cannot build here, the sandbox does not start: {said}; allow user namespaces (sysctl user.max_user_namespaces, \
+         kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns), or run the daemon as root"
+    )]
+    Sandbox {
+        /// The first line that bwrap, unshare or mount said.
+        said: String,
     },
 }
 
@@ -92,6 +107,40 @@ impl HostEnvironment {
     }
 }
 
+/// Runs `true` in a sandbox with a layer over the host, in a new folder below `scratch`; blocks for a moment.
+pub fn try_sandbox(scratch: &Path) -> Result<(), EnvironmentError> {
+    let failed = |error: &dyn std::fmt::Display| EnvironmentError::Sandbox {
+        said: error.to_string(),
+    };
+    let folder = tempfile::tempdir_in(scratch).map_err(|error| failed(&error))?;
+    let layout = Layout::new(folder.path().to_owned());
+    furnish(&layout).map_err(|error| failed(&error))?;
+    let options = Options {
+        layered: true,
+        ..Options::default()
+    };
+    let identity = Identity::for_attempt(folder.path());
+    let mut command = sandbox::command(&layout, identity, &options, "exit 0", &[]).map_err(|e| failed(&e))?;
+    let output = command.output().map_err(|error| failed(&error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(failed(&one_line(
+        said.lines().next().unwrap_or("it said nothing"),
+    )))
+}
+
+/// The least that a sandbox is made of.
+fn furnish(layout: &Layout) -> std::io::Result<()> {
+    for name in Layout::writable() {
+        create_folder(&layout.root().join(name))?;
+    }
+    create_folder(&layout.layer().join("usr"))?;
+    std::fs::write(layout.tree().join("PKGBUILD"), "")?;
+    std::fs::write(layout.makepkg_conf(), "")
+}
+
 /// `ID` and `VERSION_ID`; a rolling system has a `BUILD_ID` or nothing.
 fn environment_name(os_release: &str) -> Option<EnvironmentName> {
     let field = |wanted: &str| {
@@ -129,9 +178,9 @@ fn machine_architecture() -> Result<Architecture, EnvironmentError> {
 }
 
 fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| super::sandbox::HOST_PATH.into());
+    let path = std::env::var_os("PATH").unwrap_or_else(|| sandbox::HOST_PATH.into());
     std::env::split_paths(&path)
-        .chain(std::env::split_paths(super::sandbox::HOST_PATH))
+        .chain(std::env::split_paths(sandbox::HOST_PATH))
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file())
 }
@@ -139,6 +188,14 @@ fn find(program: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sandbox_stands_on_this_machine() {
+        let scratch = tempfile::tempdir().unwrap();
+        HostEnvironment::check_programs().unwrap();
+        try_sandbox(scratch.path()).unwrap();
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn an_environment_is_named_after_the_system_and_its_version() {

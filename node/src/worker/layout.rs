@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::attempt::RunStage;
+use super::spec::RunStage;
 
 /// The paths of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,11 @@ pub(super) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Resu
         .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// Whether `path` is a plain folder; a symbolic link to one is not.

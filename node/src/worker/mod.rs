@@ -13,12 +13,15 @@ pub mod environment;
 mod etc;
 mod install;
 mod layout;
+mod leftovers;
 mod log;
 mod makepkg;
 mod process;
 pub mod provides;
 pub mod runner;
+mod running;
 mod sandbox;
+mod spec;
 pub mod srcinfo;
 mod stage;
 

@@ -18,8 +18,8 @@ use rustix::fs::FlockOperation;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    attempt::{AttemptError, RunStage, StageOutcome, StageStatus, read_spec, write_status},
     layout::{Layout, write_atomically},
+    spec::{AttemptError, RunStage, StageOutcome, StageStatus, read_spec, write_status},
     stage,
 };
 

@@ -13,6 +13,8 @@
 //! What the archives of dependencies hold lies in `layer/` and is joined with the host by a read-only overlay without an
 //! upper folder (`lowerdir=layer/usr:/usr`): nothing can be written, so there are no work folders, and an unprivileged user
 //! may mount it in a user namespace (kernel ≥ 5.11). It is mounted in a private mount namespace that dies with the build.
+//! The host's ld.so.cache does not know the layer's libraries; they are found in `/usr/lib`, which ld.so(8) trusts anyway.
+//! Where no overlay can be mounted there is no substitute: the stage fails as a fault of the worker.
 //! Install scriptlets are not run: a scriptlet is for a running system, and what it would change cannot be written here.
 //!
 //! # Who a build is

@@ -55,6 +55,94 @@ async fn a_program_does_not_build_without_its_library() {
 }
 
 #[tokio::test]
+async fn a_dependency_that_cannot_be_installed_is_the_workers_fault() {
+    let bench = Bench::new();
+    let garbage = bench.root.path().join("libgreet-1.0.0-1-x86_64.pkg.tar.zst");
+    std::fs::write(&garbage, "no archive").unwrap();
+    let attempt = bench.of_sample("greet", &[garbage]);
+    let (class, reason) = must_fail(&attempt, RunStage::Prepare).await;
+    assert_eq!(class, FailureClass::Sandbox);
+    assert!(reason.contains("cannot install"), "{reason}");
+}
+
+/// A folder whose source is signed by a fresh key, and the key's fingerprint.
+fn signed_source() -> (tempfile::TempDir, String) {
+    let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let gpg = |arguments: &[&str]| {
+        let output = Command::new("gpg")
+            .args([
+                "--batch",
+                "--quiet",
+                "--passphrase",
+                "",
+                "--pinentry-mode",
+                "loopback",
+            ])
+            .args(arguments)
+            .env("GNUPGHOME", home.path())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    std::fs::write(folder.path().join("data"), "signed").unwrap();
+    gpg(&[
+        "--quick-generate-key",
+        "tester@pacmesh.invalid",
+        "ed25519",
+        "sign",
+        "never",
+    ]);
+    gpg(&["--detach-sign", "data"]);
+    let listing = gpg(&["--with-colons", "--list-keys"]);
+    let fingerprint = listing
+        .lines()
+        .find_map(|line| line.strip_prefix("fpr:::::::::"))
+        .unwrap();
+    let fingerprint = fingerprint.trim_end_matches(':').to_owned();
+    std::fs::create_dir_all(folder.path().join("keys/pgp")).unwrap();
+    let key = format!("keys/pgp/{fingerprint}.asc");
+    gpg(&["--armor", "--output", &key, "--export"]);
+    let _ = Command::new("gpgconf")
+        .args(["--kill", "all"])
+        .env("GNUPGHOME", home.path())
+        .status();
+    (folder, fingerprint)
+}
+
+#[tokio::test]
+async fn a_signed_source_is_checked_with_the_keys_of_the_tree() {
+    let bench = Bench::new();
+    let (folder, fingerprint) = signed_source();
+    let text = format!(
+        "pkgname=signed\npkgver=1\npkgrel=1\npkgdesc=test\nurl=https://pacmesh.invalid\narch=(any)\nlicense=(MIT)\n\
+         source=(data data.sig)\nsha256sums=(SKIP SKIP)\nvalidpgpkeys=({fingerprint})\npackage() {{ :; }}\n"
+    );
+    std::fs::write(folder.path().join("PKGBUILD"), text).unwrap();
+    must(&bench.of_folder("signed", folder.path(), &[]), RunStage::Prepare).await;
+
+    std::fs::write(folder.path().join("data"), "forged").unwrap();
+    let forged = bench.of_folder("forged", folder.path(), &[]);
+    let (class, reason) = must_fail(&forged, RunStage::Prepare).await;
+    assert_eq!(class, FailureClass::Source);
+    assert!(reason.contains("PGP"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_attempt_is_never_made_over_another() {
+    let bench = Bench::new();
+    let first = bench.of_sample("hello-script", &[]);
+    let spec = bench.spec(&[]);
+    let conf = crate::worker::DEFAULT_MAKEPKG_CONF;
+    let again = AttemptFolder::create(&bench.attempts(), "hello-script", spec.clone(), conf, &b""[..]);
+    assert!(again.is_err());
+    assert!(AttemptFolder::create(&bench.attempts(), "../x", spec, conf, &b""[..]).is_err());
+    assert_eq!(AttemptFolder::list(&bench.attempts()).unwrap(), ["hello-script"]);
+    must(&first, RunStage::Probe).await;
+}
+
+#[tokio::test]
 async fn the_other_samples_build_too() {
     let bench = Bench::new();
     let mut built = Vec::new();
