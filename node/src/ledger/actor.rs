@@ -1,16 +1,13 @@
 //! The one thread that owns the file and the facts: it gathers what waits into one transaction, syncs, publishes,
 //! and only then answers. A disk that fails ends it, since what it knows would no longer be what is kept.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
 };
 
 use pacmesh_protocol::{
-    ids::{Digest, Incarnation, MeshId, RecordHash, RequestId},
+    ids::{Digest, Incarnation, RecordHash, RequestId},
     ledger::{
         Ledger, Merged,
         record::{Entry, Record, RecordV1, ReignId},
@@ -22,7 +19,7 @@ use pacmesh_protocol::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    error::LedgerError,
+    error::{LedgerError, chain},
     handle::MergeSummary,
     store::{Changes, Owner, Store},
 };
@@ -67,8 +64,6 @@ pub(super) struct Draft {
 /// Where the thread finds what it needs.
 #[derive(Debug)]
 pub(super) struct Setup {
-    pub(super) path: PathBuf,
-    pub(super) mesh: MeshId,
     pub(super) key: Arc<dyn Sign>,
     pub(super) verify: Arc<dyn Verify>,
     pub(super) outside: Outside,
@@ -92,11 +87,12 @@ pub(super) struct Opened {
 
 /// The thread's body: opens, says so, serves until it is closed, its handles are gone or the disk fails.
 pub(super) fn run(
+    open: impl FnOnce() -> Result<(Store, Owner), LedgerError>,
     setup: Setup,
     queue: mpsc::Receiver<Operation>,
     opened: oneshot::Sender<Result<Opened, LedgerError>>,
 ) {
-    match Actor::open(setup) {
+    match open().and_then(|(store, owner)| Actor::new(store, owner, setup)) {
         Ok((actor, watching)) => {
             if opened.send(Ok(watching)).is_ok() {
                 actor.serve(queue);
@@ -122,16 +118,9 @@ struct Actor {
 }
 
 impl Actor {
-    fn open(setup: Setup) -> Result<(Self, Opened), LedgerError> {
-        let Setup {
-            path,
-            mesh,
-            key,
-            verify,
-            outside,
-        } = setup;
-        let (store, owner) = Store::open(&path, mesh, key.node())?;
-        let mut ledger = Ledger::new(mesh, key.node(), verify);
+    fn new(store: Store, owner: Owner, setup: Setup) -> Result<(Self, Opened), LedgerError> {
+        let Setup { key, verify, outside } = setup;
+        let mut ledger = Ledger::new(owner.mesh, owner.node, verify);
         load(&mut ledger, store.records()?);
         let (view, watched_view) = watch::channel(ledger.view());
         let (root, watched_root) = watch::channel(ledger.tree().root());
@@ -250,17 +239,25 @@ impl Actor {
         summary
     }
 
-    /// A record of this node that it does not have: its disk was restored, or its key has a second holder. Both end
-    /// in a life that nobody has seen.
+    /// A record of this node at a place that it has not written: its disk was restored, or its key has a second
+    /// holder. Both end in a life that nobody has seen. (What it wrote and dropped comes back at lower places.)
     fn meet_own(&mut self, record: &Record) {
-        let body = record.body();
-        if body.incarnation < self.owner.incarnation {
+        let (body, owner) = (record.body(), &self.owner);
+        let (place, own) = (
+            (body.incarnation, body.sequence),
+            (owner.incarnation, owner.sequence),
+        );
+        if place < own || (place == own && record.hash() == owner.last) {
             return;
         }
         if let Some(next) = body.incarnation.checked_add(1) {
+            tracing::warn!(
+                incarnation = body.incarnation,
+                next,
+                "a record of this node that it does not remember"
+            );
             self.begin(next);
             self.owner.last = record.hash();
-            self.changes.owner = Some(self.owner);
         }
     }
 
@@ -338,7 +335,11 @@ impl Actor {
                 self.publish(changes);
                 Ok(())
             }
-            Err(error) => Err(self.end(&chain(&error))),
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::error!(reason, "the ledger ends");
+                Err(self.end(&reason))
+            }
         };
         for answer in self.waiting.drain(..) {
             answer(outcome.clone());
@@ -364,10 +365,8 @@ impl Actor {
         }
     }
 
+    /// Leaves word of why the thread ends; the first word stays.
     fn end(&self, reason: &str) -> Arc<str> {
-        if reason.starts_with("the ledger") {
-            tracing::error!(reason, "the ledger ends");
-        }
         self.outside.end.get_or_init(|| reason.into()).clone()
     }
 }
@@ -400,14 +399,4 @@ fn pull(ledger: &Ledger, hashes: &[RecordHash]) -> Vec<Signed> {
             bytes <= RECORD_BATCH_BYTES
         })
         .collect()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }

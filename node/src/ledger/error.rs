@@ -96,3 +96,14 @@ pub enum LedgerError {
         reason: Arc<str>,
     },
 }
+
+/// An error with its causes, for people who do not see the error itself.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}

@@ -10,7 +10,10 @@ use pacmesh_protocol::{
     wire::{HASH_BATCH, RECORD_BATCH, RECORD_BATCH_BYTES, Reply, Request},
 };
 
-use super::{LedgerError, LedgerHandle};
+use super::{
+    LedgerHandle,
+    error::{LedgerError, chain},
+};
 
 /// Most bytes of records pulled in one run (FORMATS, "Exchange and retention"); the next run goes on.
 const RUN_BYTES: usize = 64 << 20;
@@ -99,7 +102,7 @@ pub async fn answer(ledger: &LedgerHandle, request: &Request) -> Option<Reply> {
         }),
         _ => return None,
     };
-    Some(reply.unwrap_or_else(|error| refused(&error.to_string())))
+    Some(reply.unwrap_or_else(|error| refused(&chain(&error))))
 }
 
 fn refused(reason: &str) -> Reply {

@@ -22,7 +22,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
     actor::{self, Draft, Opened, Operation, Outside, Setup},
-    error::LedgerError,
+    error::{LedgerError, chain},
+    store::{Owner, Store},
 };
 
 /// Most operations that wait for the thread; beyond it callers wait.
@@ -68,6 +69,23 @@ impl LedgerHandle {
         key: Arc<dyn Sign>,
         verify: Arc<dyn Verify>,
     ) -> Result<Self, LedgerError> {
+        let (file, node) = (path.to_owned(), key.node());
+        let open = move || Store::open(&file, mesh, node);
+        // The database panics on some damage that it can only come across.
+        let damaged = || LedgerError::Damaged {
+            path: path.to_owned(),
+            reason: "its pages do not fit together".into(),
+        };
+        Self::start(open, mesh, key, verify).await?.ok_or_else(damaged)
+    }
+
+    /// Starts the thread on what `open` opens; `None` if it panics there.
+    pub(super) async fn start(
+        open: impl FnOnce() -> Result<(Store, Owner), LedgerError> + Send + 'static,
+        mesh: MeshId,
+        key: Arc<dyn Sign>,
+        verify: Arc<dyn Verify>,
+    ) -> Result<Option<Self>, LedgerError> {
         let (added, _) = broadcast::channel(ANNOUNCEMENTS);
         let (incarnation, end) = (Arc::new(AtomicU64::new(0)), Arc::new(OnceLock::new()));
         let outside = Outside {
@@ -76,8 +94,6 @@ impl LedgerHandle {
             end: end.clone(),
         };
         let setup = Setup {
-            path: path.to_owned(),
-            mesh,
             key,
             verify: verify.clone(),
             outside,
@@ -86,16 +102,13 @@ impl LedgerHandle {
         let (opened, wait) = oneshot::channel();
         std::thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || actor::run(setup, operations, opened))
+            .spawn(move || actor::run(open, setup, operations, opened))
             .map_err(LedgerError::Thread)?;
-        // The database panics on some damage that it can only come across.
-        let Opened { view, root } = wait.await.unwrap_or_else(|_| {
-            Err(LedgerError::Damaged {
-                path: path.to_owned(),
-                reason: "its pages do not fit together".into(),
-            })
-        })?;
-        Ok(Self {
+        let Ok(opened) = wait.await else {
+            return Ok(None);
+        };
+        let Opened { view, root } = opened?;
+        Ok(Some(Self {
             queue,
             mesh,
             verify,
@@ -104,7 +117,7 @@ impl LedgerHandle {
             added,
             incarnation,
             end,
-        })
+        }))
     }
 
     /// Verifies records from outside and keeps what is new, admissions and verdicts first; synced when it returns.
@@ -255,7 +268,7 @@ fn verified(records: Vec<Signed>, mesh: &MeshId, verify: &dyn Verify) -> (Vec<Re
     for signed in records {
         match Record::verify(signed, mesh, verify) {
             Ok(record) => believed.push(record),
-            Err(error) => refused.push(error.to_string()),
+            Err(error) => refused.push(chain(&error)),
         }
     }
     believed.sort_by_cached_key(|record| (!Ledger::is_urgent(record), record.author(), record.position()));

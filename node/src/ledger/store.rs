@@ -86,11 +86,25 @@ impl Store {
             .set_cache_size(CACHE)
             .create(path)
             .map_err(|error| refused(path, error))?;
+        let (store, owner) = Self::begin(database, path, mesh, node)?;
+        store.sync_folder()?;
+        Ok((store, owner))
+    }
+
+    /// Checks whose file an open database is and begins a new incarnation, synced.
+    pub(super) fn begin(
+        database: Database,
+        path: &Path,
+        mesh: MeshId,
+        node: NodeId,
+    ) -> Result<(Self, Owner), LedgerError> {
         let store = Self {
             database,
             path: path.to_owned(),
         };
-        store.make_tables()?;
+        if store.is_new()? {
+            store.make_tables()?;
+        }
         store.check_format()?;
         let mut owner = store.owner()?.unwrap_or(Owner {
             mesh,
@@ -119,7 +133,6 @@ impl Store {
             owner: Some(owner),
             ..Changes::default()
         })?;
-        store.sync_folder()?;
         Ok((store, owner))
     }
 
@@ -178,18 +191,22 @@ impl Store {
         write.commit().map_err(|error| self.disk(error))
     }
 
+    /// Whether nobody has written to the file; a foreign one has other tables and stays as it is.
+    fn is_new(&self) -> Result<bool, LedgerError> {
+        let read = self.database.begin_read().map_err(|error| self.disk(error))?;
+        let mut tables = read.list_tables().map_err(|error| self.disk(error))?;
+        Ok(tables.next().is_none())
+    }
+
     fn make_tables(&self) -> Result<(), LedgerError> {
         let write = self.database.begin_write().map_err(|error| self.disk(error))?;
         {
             write.open_table(RECORDS).map_err(|error| self.disk(error))?;
             write.open_table(META).map_err(|error| self.disk(error))?;
             let mut about = write.open_table(ABOUT).map_err(|error| self.disk(error))?;
-            let fresh = about.get(FORMAT_KEY).map_err(|error| self.disk(error))?.is_none();
-            if fresh {
-                about
-                    .insert(FORMAT_KEY, FORMAT.to_le_bytes().as_slice())
-                    .map_err(|error| self.disk(error))?;
-            }
+            about
+                .insert(FORMAT_KEY, FORMAT.to_le_bytes().as_slice())
+                .map_err(|error| self.disk(error))?;
         }
         write.commit().map_err(|error| self.disk(error))
     }
@@ -273,12 +290,12 @@ fn broken(path: &Path, error: redb::Error) -> LedgerError {
             path,
             reason: error.to_string(),
         },
-        redb::Error::TableTypeMismatch { .. } | redb::Error::TypeDefinitionChanged { .. } => {
-            LedgerError::Damaged {
-                path,
-                reason: "its tables are not those of a ledger".into(),
-            }
-        }
+        redb::Error::TableDoesNotExist(_)
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TypeDefinitionChanged { .. } => LedgerError::Damaged {
+            path,
+            reason: "its tables are not those of a ledger".into(),
+        },
         error => LedgerError::Disk {
             path,
             source: Box::new(error),
