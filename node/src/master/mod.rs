@@ -20,3 +20,35 @@ pub use carry::carry;
 pub use copies::{Copies, count_copies};
 pub use handle::{Leadership, MasterHandle, Message};
 pub use reign::ReignDriver;
+
+pub(crate) use verify::keyring;
+pub(crate) use submit::find_node;
+pub use reign::ReignError;
+
+use std::time::Duration;
+
+use crate::rooms::Rooms;
+
+/// How long a handed-over lead may take to find its next holder.
+const HANDOVER: Duration = Duration::from_secs(3);
+
+/// Before a planned stop: somebody else leads, if somebody else may.
+pub async fn hand_over(rooms: &Rooms) {
+    let mut watch = rooms.master.watch();
+    if watch.borrow().master() != Some(rooms.node) {
+        return;
+    }
+    let others = {
+        let table = rooms.discovery.table();
+        let table = table.borrow();
+        rooms.ledger.view().master_capable().keys().any(|node| *node != rooms.node && table.is_alive(node))
+    };
+    if !others {
+        return;
+    }
+    rooms.master.abdicate(None).await;
+    let handed = watch.wait_for(|leadership| leadership.master().is_some_and(|master| master != rooms.node));
+    if tokio::time::timeout(HANDOVER, handed).await.is_err() {
+        tracing::warn!("nobody took over in time");
+    }
+}

@@ -1,0 +1,223 @@
+//! The introduction of discovery to transport: who is dialled, and who may talk to whom.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use pacmesh_discovery::Event;
+use pacmesh_protocol::{
+    ids::NodeId,
+    membership::{MemberHint, MemberState},
+    roles::Role,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+use crate::{error::chain, membership::Standing, rooms::Rooms};
+
+/// How often missing links are looked for.
+const LOOK: Duration = Duration::from_millis(250);
+/// Between two attempts at one address: first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Dials at once.
+const DIALS: usize = 32;
+/// Most addresses that are remembered over a restart.
+const REMEMBERED: usize = 32;
+
+/// When an address is tried again.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    next: Instant,
+    pause: Duration,
+}
+
+/// What a dial brought.
+struct Dialled {
+    address: SocketAddr,
+    expected: Option<NodeId>,
+    from_mdns: bool,
+    node: Result<NodeId, String>,
+}
+
+struct Linker {
+    rooms: Arc<Rooms>,
+    /// Transport addresses without a known key: bootstrap and remembered ones.
+    roots: Vec<SocketAddr>,
+    patience: BTreeMap<SocketAddr, Patience>,
+    under_way: BTreeSet<SocketAddr>,
+    dials: JoinSet<Dialled>,
+    remembered: Vec<SocketAddr>,
+}
+
+/// Keeps links to members until `stop` says so.
+pub async fn link(
+    rooms: Arc<Rooms>,
+    mut events: mpsc::Receiver<Event>,
+    remembered: Vec<SocketAddr>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut views = rooms.ledger.subscribe();
+    let mut table = rooms.discovery.table();
+    let mut tick = tokio::time::interval(LOOK);
+    let mut linker = Linker {
+        roots: remembered.clone(),
+        rooms,
+        patience: BTreeMap::new(),
+        under_way: BTreeSet::new(),
+        dials: JoinSet::new(),
+        remembered,
+    };
+    linker.tell_members().await;
+    linker.resolve().await;
+    loop {
+        tokio::select! {
+            _ = stop.changed() => break,
+            Ok(()) = views.changed() => linker.tell_members().await,
+            Ok(()) = table.changed() => linker.tell_addresses(),
+            event = events.recv() => match event {
+                Some(Event::Candidate { node, address }) => linker.dial(address, Some(node), true),
+                Some(Event::Usurped { incarnation }) => linker.usurped(incarnation).await,
+                Some(_) => {}
+                None => break,
+            },
+            Some(done) = linker.dials.join_next() => {
+                if let Ok(dialled) = done {
+                    linker.dialled(dialled).await;
+                }
+            }
+            _ = tick.tick() => linker.dial_missing(),
+        }
+    }
+    linker.dials.shutdown().await;
+}
+
+impl Linker {
+    /// Who may talk follows the ledger; whoever is cut off is cut off at once.
+    async fn tell_members(&self) {
+        let view = self.rooms.ledger.view();
+        let hint = |node: &NodeId| MemberHint { master_capable: view.has_role(node, Role::Master) };
+        let members = view.members().filter(|m| m.is_active()).map(|m| (m.id, hint(&m.id))).collect();
+        let barred: BTreeSet<NodeId> = view.members().filter(|m| !m.is_active()).map(|m| m.id).collect();
+        self.rooms.transport.bar(barred.clone());
+        self.rooms.discovery.set_members(members, barred).await;
+    }
+
+    fn tell_addresses(&self) {
+        let table = self.rooms.discovery.table();
+        for (node, seen) in &table.borrow().members {
+            if let Some(record) = &seen.record {
+                self.rooms.transport.set_addresses(*node, record.addresses.clone());
+            }
+        }
+    }
+
+    /// Another holder of this key is alive and ahead: this life goes on above it, and says so.
+    async fn usurped(&self, incarnation: u64) {
+        tracing::error!(incarnation, "another node uses this node's key: was its home copied?");
+        if let Err(error) = self.rooms.ledger.learn_incarnation(incarnation).await {
+            tracing::error!(%error, "no newer incarnation could be kept");
+        }
+    }
+
+    async fn resolve(&mut self) {
+        for host in self.rooms.config.bootstrap.clone() {
+            match tokio::net::lookup_host(&host).await {
+                // Discovery's port was named; the transport is the next one.
+                Ok(found) => self.roots.extend(found.filter_map(|mut address| {
+                    address.set_port(address.port().checked_add(1)?);
+                    Some(address)
+                })),
+                Err(error) => tracing::warn!(host, %error, "a bootstrap address is not known: check its spelling"),
+            }
+        }
+        self.roots.sort();
+        self.roots.dedup();
+    }
+
+    fn dial_missing(&mut self) {
+        let connected: BTreeSet<NodeId> = self.rooms.transport.connected().into_iter().collect();
+        let own = self.rooms.node;
+        let mut wanted = Vec::new();
+        {
+            let table = self.rooms.discovery.table();
+            let table = table.borrow();
+            for (node, seen) in &table.members {
+                // Of two that would dial each other the lower begins; the other only after a while of silence.
+                let begins = own < *node || seen.since.since_origin() + Duration::from_secs(2) < crate::clock::now().since_origin();
+                if connected.contains(node) || seen.state == MemberState::Left || !begins {
+                    continue;
+                }
+                if let Some(record) = &seen.record {
+                    wanted.extend(record.addresses.iter().map(|address| (*address, Some(*node))));
+                }
+            }
+        }
+        if connected.is_empty() {
+            wanted.extend(self.roots.iter().map(|address| (*address, None)));
+        }
+        for (address, node) in wanted {
+            self.dial(address, node, false);
+        }
+    }
+
+    fn dial(&mut self, address: SocketAddr, expected: Option<NodeId>, from_mdns: bool) {
+        let now = Instant::now();
+        let waits = self.patience.get(&address).is_some_and(|patience| patience.next > now);
+        if self.dials.len() >= DIALS || (waits && !from_mdns) || !self.under_way.insert(address) {
+            return;
+        }
+        let rooms = self.rooms.clone();
+        self.dials.spawn(async move {
+            let node = rooms.transport.dial(expected, address).await.map_err(|error| chain(&error));
+            Dialled { address, expected, from_mdns, node }
+        });
+    }
+
+    async fn dialled(&mut self, dialled: Dialled) {
+        let Dialled { address, expected, from_mdns, node } = dialled;
+        self.under_way.remove(&address);
+        match node {
+            Ok(node) => {
+                self.patience.remove(&address);
+                self.remember(address);
+                if let Some(port) = address.port().checked_sub(1) {
+                    // The credential is in the ledger now; discovery must know the member before it dials.
+                    self.tell_members().await;
+                    self.rooms.discovery.dial(node, SocketAddr::new(address.ip(), port)).await;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%address, error, "no link");
+                let pause = self.patience.get(&address).map_or(FIRST_PAUSE, |p| (p.pause * 2).min(LONGEST_PAUSE));
+                self.patience.insert(address, Patience { next: Instant::now() + pause, pause });
+                if let Some(node) = expected.filter(|_| from_mdns) {
+                    self.rooms.discovery.refused(node).await;
+                }
+            }
+        }
+    }
+
+    /// Addresses that led to members are tried first after a restart.
+    fn remember(&mut self, address: SocketAddr) {
+        if self.remembered.contains(&address) {
+            return;
+        }
+        self.remembered.insert(0, address);
+        self.remembered.truncate(REMEMBERED);
+        let home = &self.rooms.config.home;
+        let stored = Standing::load(home).and_then(|standing| match standing {
+            Some(standing) => Standing { addresses: self.remembered.clone(), ..standing }.store(home),
+            None => Ok(()),
+        });
+        if let Err(error) = stored {
+            tracing::warn!(error = chain(&error), "addresses could not be remembered");
+        }
+    }
+}
