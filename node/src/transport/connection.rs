@@ -47,7 +47,6 @@ pub(crate) struct Link {
     pub(crate) incarnation: Incarnation,
     /// Every request in either direction holds a token.
     pub(crate) work: TaskTracker,
-    pub(crate) requests: Arc<Semaphore>,
     pub(crate) blobs: Arc<Semaphore>,
     pub(crate) logs: Arc<Semaphore>,
 }
@@ -70,7 +69,6 @@ impl Link {
             dialled,
             incarnation,
             work: TaskTracker::new(),
-            requests: Arc::new(Semaphore::new(REQUESTS as usize)),
             blobs: Arc::new(Semaphore::new(BLOBS_PER_PEER)),
             logs: Arc::new(Semaphore::new(LOGS_PER_PEER)),
         }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     connection::{Answer, Link},
     endpoint::Inner,
-    error::{CloseCode, RequestError},
+    error::RequestError,
     serve::{DEPARTURE, finish, late, write_reply},
 };
 use crate::frame::{FrameError, read_bytes, write_bytes};
@@ -50,17 +50,17 @@ pub(super) async fn serve(
         () = inner.stop.cancelled() => Err(FrameError::Io(io::ErrorKind::Interrupted.into())),
         result = pump(log, &mut send) => result,
     };
-    match result {
-        Ok(()) => finish(&mut send),
-        // Without a reset the log would seem to have come to its end.
-        Err(_) => drop(send.reset(CloseCode::Misbehaved.code())),
+    if result.is_err() {
+        // A frame that breaks off tells that the log was cut off, after all that came before; a reset would overtake it.
+        let _left = timeout(DEPARTURE, send.write_all(&[0])).await;
     }
+    finish(&mut send).await;
     result
 }
 
 async fn end(send: &mut SendStream, reply: &Reply) -> Result<(), FrameError> {
     write_reply(send, reply).await?;
-    finish(send);
+    finish(send).await;
     Ok(())
 }
 

@@ -19,24 +19,19 @@ pub(super) const DEPARTURE: Duration = Duration::from_secs(30);
 /// Serves one connection until it ends or the transport stops.
 pub(crate) async fn serve(inner: Arc<Inner>, link: Arc<Link>) {
     loop {
-        let next = async {
-            // The peer can open no more streams than that, but a reset stream leaves its task behind.
-            let permit = link.requests.clone().acquire_owned().await.ok()?;
-            let streams = link.connection.accept_bi().await.ok()?;
-            Some((permit, streams))
-        };
-        let next = tokio::select! {
+        // The peer's limit on open streams is the limit on these tasks: a stream is open until its task has ended.
+        let streams = tokio::select! {
             () = inner.stop.cancelled() => break,
-            next = next => next,
+            streams = link.connection.accept_bi() => streams,
         };
-        let Some((permit, (send, recv))) = next else { break };
+        let Ok((send, recv)) = streams else { break };
         let work = link.work.token();
         let (task_inner, task_link) = (inner.clone(), link.clone());
         inner.spawn(async move {
             if let Err(error) = answer(&task_inner, &task_link, send, recv).await {
                 debug!(peer = %task_link.peer.short(), %error, "a request was not answered");
             }
-            drop((permit, work));
+            drop(work);
         });
     }
     inner.leave(&link);
@@ -57,7 +52,7 @@ async fn answer(
         request => {
             let reply = inner.service.request(link.peer, request).await;
             write_reply(&mut send, &reply).await?;
-            finish(&mut send);
+            finish(&mut send).await;
             Ok(())
         }
     }
@@ -79,9 +74,11 @@ pub(super) async fn write_reply(send: &mut SendStream, reply: &Reply) -> Result<
     }
 }
 
-/// Ends a stream that was written to its end. A stream that the peer has left needs no end.
-pub(super) fn finish(send: &mut SendStream) {
-    let _left = send.finish();
+/// Ends a stream and waits until all of it has arrived, or the peer has left it: only then may the connection close.
+pub(super) async fn finish(send: &mut SendStream) {
+    if send.finish().is_ok() {
+        let _gone = timeout(DEPARTURE, send.stopped()).await;
+    }
 }
 
 pub(super) fn late(_: tokio::time::error::Elapsed) -> FrameError {

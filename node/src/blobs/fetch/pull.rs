@@ -6,6 +6,7 @@ use pacmesh_protocol::{
     ids::{Digest, NodeId},
     wire::BlobHead,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     super::{
@@ -43,17 +44,26 @@ pub(super) enum Fault {
     Decode(#[from] DecodeError),
 }
 
-/// Opens a blob on `node` from `offset` on.
-pub(super) async fn open(
-    inner: &Inner,
-    digest: Digest,
-    node: NodeId,
-    offset: u64,
-) -> Result<(BlobStream, u64), Fault> {
+/// A blob that is open on some node, with the right to have it open.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) stream: BlobStream,
+    /// Length of the whole blob, in bytes, by the word of the sender.
+    pub(super) size: u64,
+    _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+/// Opens a blob on `node` from `offset` on, once it is this transfer's turn.
+pub(super) async fn open(inner: &Inner, digest: Digest, node: NodeId, offset: u64) -> Result<Source, Fault> {
+    let permits = inner.permits(node).await.ok_or(BlobError::Aborted)?;
     let stream = inner.transport.open_blob(node, digest, offset).await?;
     match *stream.head() {
         BlobHead::Found { size } if size > BLOB_LIMIT => Err(Fault::Size(size)),
-        BlobHead::Found { size } => Ok((stream, size)),
+        BlobHead::Found { size } => Ok(Source {
+            stream,
+            size,
+            _permits: permits,
+        }),
         BlobHead::Missing => Err(Fault::Missing),
         BlobHead::Busy => Err(Fault::Busy),
     }
@@ -62,9 +72,6 @@ pub(super) async fn open(
 impl Inner {
     /// Fetches what is missing of the blob from `node`. What was verified stays, whatever happens.
     pub(super) async fn pull(&self, digest: Digest, node: NodeId) -> Result<(), Fault> {
-        let Some(_permits) = self.permits(node).await else {
-            return Err(BlobError::Aborted.into());
-        };
         let progress = self
             .store
             .blocking(move |store| Ok(Part::progress(store, &digest)))
@@ -74,14 +81,18 @@ impl Inner {
         let part = if complete {
             self.open_part(digest, known).await?
         } else {
-            let (mut stream, size) = open(self, digest, node, offset).await?;
+            let mut source = open(self, digest, node, offset).await?;
+            let size = source.size;
             let part = self.open_part(digest, size).await?;
             if part.verified() != offset {
                 // Somebody lied about the size: what is here belongs to another one.
-                drop(stream);
-                (stream, _) = open(self, digest, node, part.verified()).await?;
+                drop(source);
+                source = open(self, digest, node, part.verified()).await?;
+                if source.size != size {
+                    return Err(Fault::Size(source.size));
+                }
             }
-            self.receive(digest, part, size, &mut stream).await?
+            self.receive(digest, part, size, &mut source.stream).await?
         };
         Ok(self.store.blocking(move |_| part.finish()).await?)
     }

@@ -17,9 +17,8 @@ use super::{
         error::Doing,
     },
     FetchError, Fetcher, Inner,
-    pull::{Fault, open},
+    pull::{Fault, Source, open},
 };
-use crate::transport::BlobStream;
 
 /// Length of a piece, in bytes.
 const PIECE: usize = 64 << 10;
@@ -41,7 +40,8 @@ impl Fetcher {
         let mut tried = Vec::new();
         for (number, node) in from.iter().enumerate() {
             match open(&self.inner, *digest, *node, 0).await {
-                Ok((stream, size)) => {
+                Ok(source) => {
+                    let size = source.size;
                     let (sender, receiver) = mpsc::channel(AHEAD);
                     let relay = Relay {
                         inner: self.inner.clone(),
@@ -51,7 +51,7 @@ impl Fetcher {
                         sender,
                         rest: from[number + 1..].to_vec(),
                     };
-                    tokio::spawn(relay.run(*node, stream));
+                    tokio::spawn(relay.run(source));
                     let pieces = stream::unfold(receiver, async |mut receiver| {
                         receiver.recv().await.map(|piece| (piece, receiver))
                     });
@@ -98,13 +98,13 @@ struct Relay {
 }
 
 impl Relay {
-    async fn run(mut self, first: NodeId, stream: BlobStream) {
+    async fn run(mut self, first: Source) {
         let stop = self.inner.stop.clone();
         let sender = self.sender.clone();
         let end = tokio::select! {
             () = stop.cancelled() => Err(io::Error::other("the node stops")),
             () = sender.closed() => Ok(()),
-            end = self.relay(first, stream) => end,
+            end = self.relay(first) => end,
         };
         if let Err(error) = end {
             // Whoever has left needs no error.
@@ -112,15 +112,15 @@ impl Relay {
         }
     }
 
-    async fn relay(&mut self, first: NodeId, stream: BlobStream) -> io::Result<()> {
-        let mut fault = match self.pass(first, stream).await {
+    async fn relay(&mut self, first: Source) -> io::Result<()> {
+        let mut fault = match self.pass(first).await {
             Ok(()) => return Ok(()),
             Err(error) => Fault::Decode(error),
         };
         for node in std::mem::take(&mut self.rest) {
             match open(&self.inner, self.digest, node, self.sent).await {
-                Ok((_, size)) if size != self.size => fault = Fault::Size(size),
-                Ok((stream, _)) => match self.pass(node, stream).await {
+                Ok(source) if source.size != self.size => fault = Fault::Size(source.size),
+                Ok(source) => match self.pass(source).await {
                     Ok(()) => return Ok(()),
                     Err(error) => fault = error.into(),
                 },
@@ -131,11 +131,10 @@ impl Relay {
     }
 
     /// Hands on what comes from one node. Every piece is whole groups, so that another node can go on.
-    async fn pass(&mut self, node: NodeId, mut stream: BlobStream) -> Result<(), DecodeError> {
+    async fn pass(&mut self, mut source: Source) -> Result<(), DecodeError> {
         let aborted = || DecodeError::Stream(io::ErrorKind::Interrupted.into());
-        let _permits = self.inner.permits(node).await.ok_or_else(aborted)?;
         let mut decoder = Decoder::new(self.digest, self.size, self.sent);
-        while let Some(item) = decoder.next(&mut stream).await? {
+        while let Some(item) = decoder.next(&mut source.stream).await? {
             if let Item::Group { bytes, .. } = item {
                 let length = bytes.len() as u64;
                 self.sender.send(Ok(bytes)).await.map_err(|_| aborted())?;
