@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     Gate, PeerEvent, Service, TransportConfig,
@@ -260,7 +260,7 @@ impl Inner {
             }
             Err(reason) => {
                 let address = connection.remote_address();
-                info!(peer = %peer.short(), %address, %reason, "a connection was not accepted");
+                debug!(peer = %peer.short(), %address, %reason, "a connection was not accepted");
                 close(&connection, CloseCode::Refused, &reason);
             }
         }

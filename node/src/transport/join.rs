@@ -4,8 +4,7 @@
 //! belongs to this session, by putting its own view of it (both keys, the TLS exporter) into the binding that it
 //! carries to the master: a knock that was made in another session then fits no signature.
 
-use std::net::SocketAddr;
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use pacmesh_protocol::{
     entry::{
@@ -17,7 +16,7 @@ use pacmesh_protocol::{
     wire::FRAME_LIMIT,
 };
 use quinn::Connection;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, time::timeout};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
@@ -29,7 +28,6 @@ use super::{
     tls::Identity,
 };
 use crate::frame::{FrameError, encode_frame, expect_frame, write_frame};
-use tokio::io::AsyncWriteExt;
 
 /// How long a knock may take to arrive (FORMATS, "Numbers").
 const KNOCK: Duration = Duration::from_secs(10);

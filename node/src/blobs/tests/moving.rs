@@ -114,7 +114,7 @@ async fn a_lost_hash_tree_is_made_anew() {
 async fn inv8_a_transfer_that_was_cut_goes_on_where_it_stopped_after_a_restart() {
     let (first, second) = (TestNode::start(1), TestNode::start(2));
     let (node, fetcher) = getter(&[&first, &second]);
-    let size = 96 << 20;
+    let size = 48 << 20;
     let data = bytes(size, 1);
     let digest = first.blobs.put_bytes(data.clone()).await.unwrap();
     second.blobs.put_bytes(data).await.unwrap();
