@@ -1,6 +1,9 @@
 //! Real nodes on loopback: keys from libp2p, ports that were free a moment ago, waits for a condition with a deadline.
 
-#![expect(clippy::unwrap_used, reason = "the kit runs in tests only, where a panic is the report")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the kit runs in tests only, where a panic is the report"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
