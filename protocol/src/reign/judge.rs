@@ -144,8 +144,9 @@ impl ReignMachine {
         else {
             return;
         };
-        let (reign, known) = (verified.reign, self.highest.as_ref().map(|highest| highest.reign));
-        if known.is_none_or(|known| reign > known) {
+        let (reign, known) = (verified.reign, self.highest_reign());
+        let raises = known.is_none_or(|known| reign > known);
+        if raises {
             for granter in document
                 .grants
                 .iter()
@@ -158,8 +159,9 @@ impl ReignMachine {
         } else if known != Some(reign) && from == reign.node {
             self.correct(from, out);
         }
-        let speaks_for_itself = from == reign.node || self.highest_reign() == Some(reign);
-        if reign.node != self.identity.node && speaks_for_itself {
+        // A third node's word for a reign that is known proves nothing about its master's life: nodes that refuse each
+        // other with the same document would keep a dead reign alive for ever.
+        if reign.node != self.identity.node && (raises || from == reign.node) {
             self.peers.prove(verified, now);
         }
     }

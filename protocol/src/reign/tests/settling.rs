@@ -94,3 +94,18 @@ fn a_lower_reign_is_shown_the_higher_one() {
         "{out:?}"
     );
 }
+
+#[test]
+fn inv1_nodes_do_not_keep_a_dead_reign_alive_by_telling_each_other_of_it() {
+    let mut desk = Desk::new(2, &[1, 2, 3]);
+    desk.alive(&[1, 3]);
+    let led = document(9, 3, &[2, 3], &[2, 3]);
+    desk.show(3, &led);
+    desk.later(1000);
+    desk.hear(3, None);
+    assert_eq!(desk.machine.role(), Role::Standby);
+    desk.show(1, &led);
+    assert_eq!(desk.machine.role(), Role::Standby);
+    desk.show(3, &led);
+    assert_eq!(desk.machine.role(), Role::Following { reign: reign(9, 3) });
+}
