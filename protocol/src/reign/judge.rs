@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     document::{Ballot, Claim, Document, RefusalCause},
-    machine::{Output, ReignMachine, State},
+    io::Output,
+    machine::{ReignMachine, State},
     peers::Strength,
     proof::{open_claim, verify_document},
 };

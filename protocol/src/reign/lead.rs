@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    machine::{Output, ReignMachine, State},
+    io::Output,
+    machine::{ReignMachine, State},
     peers::Strength,
     proof::VerifiedReign,
 };

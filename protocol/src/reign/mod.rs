@@ -8,10 +8,11 @@
 //! * a node claims only while no living master is known to it or to any member that it reaches;
 //! * nothing is ordered before every granter's ledger was merged, nor while the node doubts itself.
 //!
-//! Inputs and outputs are listed in [`machine`]; [`proof`] verifies documents offline, for any member.
+//! Inputs and outputs are listed in [`io`]; [`proof`] verifies documents offline, for any member.
 
 pub mod ballot;
 pub mod document;
+pub mod io;
 pub mod machine;
 pub mod proof;
 pub mod role;
@@ -27,6 +28,7 @@ mod rank;
 mod tests;
 
 pub use ballot::KeptBallot;
-pub use machine::{Input, Output, ReignMachine, Setup};
+pub use io::{Input, Output, Setup};
+pub use machine::ReignMachine;
 pub use proof::{DocumentError, VerifiedReign, verify_document};
 pub use role::{Obedience, Role};

@@ -57,7 +57,7 @@ impl Invariant for SharedGranters {
         "inv1a: two reigns of one term share no granter"
     }
 
-    fn check(&mut self, _: &World, notes: &[Note]) -> Result<(), String> {
+    fn check(&mut self, _: &mut World, notes: &[Note]) -> Result<(), String> {
         notes.iter().try_for_each(|note| match note {
             Note::Led(document) => self.led(document),
             _ => Ok(()),

@@ -30,7 +30,7 @@ impl Invariant for LowerOrders {
         "inv1b: an order of a lower reign changes nothing"
     }
 
-    fn check(&mut self, world: &World, notes: &[Note]) -> Result<(), String> {
+    fn check(&mut self, world: &mut World, notes: &[Note]) -> Result<(), String> {
         for note in notes {
             let Note::Obeyed { node, reign } = note else {
                 continue;

@@ -41,7 +41,7 @@ impl Invariant for GrantedOnce {
         "inv1c: a term is granted once by a node"
     }
 
-    fn check(&mut self, _: &World, notes: &[Note]) -> Result<(), String> {
+    fn check(&mut self, _: &mut World, notes: &[Note]) -> Result<(), String> {
         for note in notes {
             match note {
                 Note::Claimed(digest, claim) => {

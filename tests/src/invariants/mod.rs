@@ -26,7 +26,7 @@ pub trait Invariant: Debug {
     fn name(&self) -> &'static str;
 
     /// Looks at the world and at what happened in this step; an error says what was seen.
-    fn check(&mut self, world: &World, notes: &[Note]) -> Result<(), String>;
+    fn check(&mut self, world: &mut World, notes: &[Note]) -> Result<(), String>;
 }
 
 /// All of them, knowing nothing yet.
@@ -36,6 +36,6 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(inv1b::LowerOrders::default()),
         Box::new(inv1c::GrantedOnce::default()),
         Box::new(inv2a::AnsweredSurvives::default()),
-        Box::new(inv2b::MetAreEqual::default()),
+        Box::new(inv2b::MetAreEqual),
     ]
 }

@@ -6,7 +6,7 @@ use pacmesh_protocol::reign::Role;
 use crate::sim::World;
 
 /// Exactly one node leads and may order, and every other one follows its reign.
-pub fn one_master(world: &World) -> Result<(), String> {
+pub fn one_master(world: &mut World) -> Result<(), String> {
     let roles: Vec<_> = world
         .nodes
         .iter()
@@ -30,17 +30,19 @@ pub fn one_master(world: &World) -> Result<(), String> {
 }
 
 /// All ledgers are equal, in memory and on disk, and so are the views.
-pub fn equal_ledgers(world: &World) -> Result<(), String> {
-    let first = &world.nodes[0].disk.facts;
-    for node in &world.nodes {
-        let memory = node.life.as_ref().map(|life| &life.facts);
-        for facts in memory.into_iter().chain([&node.disk.facts]) {
-            if facts.root() != first.root() || facts.view() != first.view() {
+pub fn equal_ledgers(world: &mut World) -> Result<(), String> {
+    let (root, view) = (
+        world.nodes[0].disk.facts.root(),
+        world.nodes[0].disk.facts.in_force(),
+    );
+    for node in &mut world.nodes {
+        let memory = node.life.as_mut().map(|life| &mut life.facts);
+        for facts in memory.into_iter().chain([&mut node.disk.facts]) {
+            if facts.root() != root || facts.in_force() != view {
                 return Err(format!(
-                    "n{} holds {} records, n0 {}",
+                    "n{} and n0 differ: {:?}, {view:?}",
                     node.number,
-                    facts.len(),
-                    first.len()
+                    facts.in_force()
                 ));
             }
         }

@@ -1,7 +1,7 @@
 //! What a node has after a kill -9: only what was synced.
 
 use pacmesh_protocol::{
-    ids::Incarnation,
+    ids::{Incarnation, NodeId},
     ledger::record::{Record, ReignId},
     reign::{
         KeptBallot,
@@ -21,7 +21,7 @@ pub enum Write {
 }
 
 /// The disk of one node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Disk {
     /// The greatest life.
     pub incarnation: Incarnation,
@@ -32,6 +32,14 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// The disk of a member that was never started.
+    pub fn new(own: NodeId, nodes: usize) -> Self {
+        Self {
+            incarnation: 0,
+            ballot: KeptBallot::default(),
+            facts: Facts::new(own, nodes),
+        }
+    }
     /// The write is synced.
     pub fn sync(&mut self, write: &Write) {
         match write {

@@ -8,6 +8,7 @@ pub mod dice;
 pub mod disk;
 pub mod facts;
 pub mod faults;
+pub mod genesis;
 pub mod keys;
 pub mod membership;
 pub mod message;
@@ -157,7 +158,7 @@ impl Run {
             self.count(&notes);
             for place in 0..self.invariants.len() {
                 let invariant = &mut self.invariants[place];
-                if let Err(seen) = invariant.check(&self.world, &notes) {
+                if let Err(seen) = invariant.check(&mut self.world, &notes) {
                     let name = invariant.name();
                     return Err(self.failure(name, seen));
                 }
@@ -181,9 +182,9 @@ impl Run {
     fn demand(
         &mut self,
         name: &'static str,
-        property: impl Fn(&World) -> Result<(), String>,
+        property: impl Fn(&mut World) -> Result<(), String>,
     ) -> Result<(), Box<Failure>> {
-        property(&self.world).map_err(|seen| self.failure(name, seen))
+        property(&mut self.world).map_err(|seen| self.failure(name, seen))
     }
 
     fn failure(&mut self, invariant: &'static str, seen: String) -> Box<Failure> {

@@ -88,6 +88,8 @@ pub struct Life {
     pub copies: BTreeMap<RecordHash, BTreeSet<usize>>,
     /// Orders obeyed in this step, by their reigns.
     pub obeyed: Vec<ReignId>,
+    /// The records that `copies` counts.
+    pub unanswered: BTreeMap<RecordHash, Record>,
     merging: BTreeMap<usize, Instant>,
     exchanged: BTreeMap<usize, Instant>,
     notices: u64,
@@ -97,10 +99,10 @@ pub struct Life {
 
 impl Node {
     /// A node that was never started.
-    pub fn new(number: usize) -> Self {
+    pub fn new(number: usize, nodes: usize) -> Self {
         Self {
             number,
-            disk: Disk::default(),
+            disk: Disk::new(node_id(number), nodes),
             life: None,
             asleep_until: None,
         }
@@ -124,22 +126,21 @@ impl Node {
             planted,
             incarnation: self.disk.incarnation,
             machine,
-            facts: self.disk.facts.clone(),
+            facts: self.disk.facts.reload(),
             members: Membership::new(self.number, nodes, now),
             queue: VecDeque::new(),
             saving: None,
             wake_at: None,
             copies: BTreeMap::new(),
             obeyed: Vec::new(),
+            unanswered: BTreeMap::new(),
             merging: BTreeMap::new(),
             exchanged: BTreeMap::new(),
             notices: 0,
             written: 0,
             last: RecordHash::NONE,
         };
-        let seats = (0..nodes)
-            .map(|number| (node_id(number), number as u64))
-            .collect();
+        let seats = life.facts.view().master_capable();
         life.feed(now, Input::Members(seats));
         self.life = Some(life);
     }
@@ -308,10 +309,12 @@ impl Life {
             Message::Lacking(meeting, records, wanted) => {
                 let pushed = self.facts.these(&wanted);
                 let granter = node_id(from);
-                let then = if pushed.is_empty() {
+                // A record that was outranked since it was offered is not there to give: what outranks it goes next time.
+                let complete = pushed.len() == wanted.len();
+                let then = if wanted.is_empty() {
                     Effect::Met(meeting, from)
                 } else {
-                    Effect::Send(from, Message::Push(Some(meeting), pushed))
+                    Effect::Send(from, Message::Push(complete.then_some(meeting), pushed))
                 };
                 let merged = self
                     .merging
@@ -358,7 +361,7 @@ impl Life {
         };
         self.written += 1;
         let value = SettingV1 {
-            version: self.facts.next_version(&key),
+            version: self.facts.view().setting_version(&key) + 1,
             value: String::new(),
         };
         let body = RecordV1 {
@@ -374,6 +377,7 @@ impl Life {
         let record = Record::write(body, &MESH, &ToyKey(node_id(self.number))).ok()?;
         self.last = record.hash();
         self.copies.insert(record.hash(), BTreeSet::new());
+        self.unanswered.insert(record.hash(), record.clone());
         let pushes: Vec<_> = self
             .members
             .alive()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use pacmesh_protocol::{
-    ids::{Digest, Incarnation, RecordHash},
+    ids::{Digest, Incarnation},
     ledger::record::{Record, ReignId},
     machine::{Instant, Machine},
     reign::{
@@ -18,7 +18,6 @@ use pacmesh_protocol::{
 use super::{
     dice::Dice,
     faults::{self, Fault, Planted},
-    keys::number,
     membership::PING,
     message::Message,
     network::Network,
@@ -44,7 +43,7 @@ pub enum Note {
     /// A record was answered with success.
     Answered {
         /// Which.
-        record: RecordHash,
+        record: Record,
         /// The nodes that said that it is synced.
         copies: BTreeSet<usize>,
     },
@@ -53,8 +52,15 @@ pub enum Note {
         /// Who took part.
         nodes: [usize; 2],
         /// All that either held when it was asked.
-        records: BTreeSet<RecordHash>,
+        records: Vec<Record>,
     },
+}
+
+/// What the two sides of an exchange held.
+#[derive(Debug)]
+struct Meeting {
+    asker: Vec<Record>,
+    asked: Option<Vec<Record>>,
 }
 
 #[derive(Debug)]
@@ -83,7 +89,7 @@ pub struct World {
     planted: Planted,
     chaos: bool,
     notes: Vec<Note>,
-    meetings: BTreeMap<u64, BTreeSet<RecordHash>>,
+    meetings: BTreeMap<u64, Meeting>,
     log: Option<Vec<String>>,
 }
 
@@ -100,7 +106,7 @@ impl World {
         };
         let faults = faults::schedule(count, chaos, &mut dice);
         let mut world = Self {
-            nodes: (0..count).map(Node::new).collect(),
+            nodes: (0..count).map(|number| Node::new(number, count)).collect(),
             disk_changes: 0,
             now: Instant::at(Duration::from_secs(1)),
             dice,
@@ -224,7 +230,7 @@ impl World {
     }
 
     fn deliver(&mut self, from: usize, to: usize, message: Message) {
-        if !message.is_chatter() && self.log.is_some() {
+        if !message.is_chatter() && self.log.is_some() && self.nodes[to].life.is_some() {
             self.tell(Some(to), format!("hears {} of n{from}", message.name()));
         }
         let now = self.now;
@@ -311,7 +317,8 @@ impl World {
                 }
             }
             Effect::Met(meeting, other) => {
-                if let Some(records) = self.meetings.remove(&meeting) {
+                if let Some(Meeting { asker, asked }) = self.meetings.remove(&meeting) {
+                    let records = asker.into_iter().chain(asked.into_iter().flatten()).collect();
                     self.notes.push(Note::Met {
                         nodes: [node, other],
                         records,
@@ -347,11 +354,14 @@ impl World {
             Message::Exchange(meeting, have) => {
                 self.drawn += 1;
                 *meeting = self.drawn;
-                self.meetings.insert(*meeting, have.clone());
+                let life = self.nodes[from].life.as_ref();
+                let asker = life.map(|life| life.facts.these(have.iter())).unwrap_or_default();
+                self.meetings.insert(*meeting, Meeting { asker, asked: None });
             }
             Message::Lacking(meeting, records, _) => {
-                if let Some(all) = self.meetings.get_mut(meeting) {
-                    all.extend(records.iter().map(Record::hash));
+                // A question that arrives twice is answered twice; either answer may come through.
+                if let Some(meeting) = self.meetings.get_mut(meeting) {
+                    meeting.asked.get_or_insert_with(|| records.clone());
                 }
             }
             _ => {}
@@ -371,7 +381,8 @@ impl World {
             .map(|(record, _)| *record)
             .collect();
         for record in ready {
-            if let Some(copies) = life.copies.remove(&record) {
+            let copies = life.copies.remove(&record);
+            if let Some((copies, record)) = copies.zip(life.unanswered.remove(&record)) {
                 self.notes.push(Note::Answered { record, copies });
             }
         }
@@ -470,9 +481,4 @@ impl World {
             log.push(format!("{:>9.3}s {who:<5} {text}", at.as_secs_f64()));
         }
     }
-}
-
-/// The number of the node that leads this reign.
-pub fn leader(reign: ReignId) -> usize {
-    number(&reign.node)
 }
