@@ -98,7 +98,7 @@ impl std::error::Error for Failure {}
 pub fn run(seed: u64, planted: Planted) -> Result<Summary, Box<Failure>> {
     play(seed, planted, false)
         .0
-        .or_else(|silent| Err(play(seed, planted, true).0.err().unwrap_or(silent)))
+        .map_err(|silent| play(seed, planted, true).0.err().unwrap_or(silent))
 }
 
 /// Runs the world of one seed and tells everything that happened.
