@@ -13,6 +13,9 @@ use pacmesh_protocol::{
 
 use super::keys::{MESH, ToyKey, node_id};
 
+/// The mesh is named by the authority's public key.
+const AUTHORITY: ToyKey = ToyKey(NodeId(MESH.0));
+
 /// The admissions of all nodes, in the order of their seats; node 0 wrote them before its first simulated life.
 pub fn admissions(nodes: usize) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
@@ -55,7 +58,9 @@ fn admission(number: usize, prev: RecordHash) -> Record {
 
 fn founding(node: NodeId) -> Warrant {
     let mesh_name = "sim".parse().expect("a name");
-    Warrant::Founding(by_authority(&FoundingV1 { node, mesh_name }, Purpose::Found))
+    let statement = FoundingV1 { node, mesh_name };
+    let signed = Signed::seal(&statement, Purpose::Found, &MESH, &AUTHORITY, RECORD_LIMIT);
+    Warrant::Founding(signed.expect("a statement"))
 }
 
 fn invitation() -> Warrant {
@@ -65,9 +70,6 @@ fn invitation() -> Warrant {
         expires_ms: u64::MAX,
         uses: u32::MAX,
     };
-    Warrant::Invitation(by_authority(&statement, Purpose::Invitation))
-}
-
-fn by_authority<T: serde::Serialize>(statement: &T, purpose: Purpose) -> Signed {
-    Signed::seal(statement, purpose, &MESH, &ToyKey(NodeId(MESH.0)), RECORD_LIMIT).expect("a statement")
+    let signed = Signed::seal(&statement, Purpose::Invitation, &MESH, &AUTHORITY, RECORD_LIMIT);
+    Warrant::Invitation(signed.expect("a statement"))
 }
