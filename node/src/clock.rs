@@ -7,7 +7,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Wall clock, in milliseconds since 1970; never used to order anything.
 pub fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis() as u64
 }
 
 /// The liveness clock: goes on while the machine sleeps (clock_gettime(2), CLOCK_BOOTTIME).

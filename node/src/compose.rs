@@ -164,7 +164,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, StartError> {
-        let refused = |source| StartError::System { what: "signal handlers", source };
+        let refused = |source| StartError::System {
+            what: "signal handlers",
+            source,
+        };
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(refused)?,
             interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
@@ -182,7 +185,10 @@ impl Signals {
 /// One daemon for one home: held until the process ends, however it ends.
 fn lock(config: &Config) -> Result<std::fs::File, StartError> {
     let path = config.home.lock();
-    let refused = |source| StartError::System { what: "a lock file in the home", source };
+    let refused = |source| StartError::System {
+        what: "a lock file in the home",
+        source,
+    };
     let file = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -191,7 +197,9 @@ fn lock(config: &Config) -> Result<std::fs::File, StartError> {
         .map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(_) => Err(StartError::Busy { path: config.home.state().to_owned() }),
+        Err(_) => Err(StartError::Busy {
+            path: config.home.state().to_owned(),
+        }),
     }
 }
 
@@ -220,7 +228,8 @@ impl Mesh {
         let (mesh, keys) = (seat.mesh, seat.keys.clone());
         let node = keys.node.id();
         let verify: Arc<dyn Verify> = Arc::new(Ed25519Verifier);
-        let ledger = LedgerHandle::open(&config.home.ledger(), mesh, keys.node.clone(), verify.clone()).await?;
+        let ledger =
+            LedgerHandle::open(&config.home.ledger(), mesh, keys.node.clone(), verify.clone()).await?;
         let blobs = BlobStore::open(&config.home.blobs(), Reserve::Standard)?;
         let layout = Layout::open(&config.home.repository())?;
         let (master, inbox) = MasterHandle::new();
@@ -258,7 +267,12 @@ impl Mesh {
         let driver = ReignDriver::open(rooms.clone(), inbox).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(links::link(rooms.clone(), events, seat.standing.addresses.clone(), stopped.clone()));
+        tasks.spawn(links::link(
+            rooms.clone(),
+            events,
+            seat.standing.addresses.clone(),
+            stopped.clone(),
+        ));
         tasks.spawn(links::spread(rooms.clone(), stopped.clone()));
         tasks.spawn(driver.run(stopped.clone()));
         tasks.spawn(repository::keep(rooms.clone(), layout, stopped.clone()));
@@ -293,10 +307,16 @@ fn open_ports(
             Ok(address) => address,
             Err(source) => {
                 let hint = "another node listens there? pass --listen IP:PORT, port 0 draws a free pair";
-                return Err(StartError::Listen { address: config.listen, hint, source });
+                return Err(StartError::Listen {
+                    address: config.listen,
+                    hint,
+                    source,
+                });
             }
         };
-        let Some(port) = discovery.port().checked_add(1) else { continue };
+        let Some(port) = discovery.port().checked_add(1) else {
+            continue;
+        };
         let listen = SocketAddr::new(discovery.ip(), port);
         let settings = TransportConfig {
             seed: seat.keys.node.transport_seed(),
@@ -304,12 +324,20 @@ fn open_ports(
             listen,
         };
         match Transport::bind(&settings, blobs.clone(), gate.clone(), service.clone()) {
-            Ok(transport) => return Ok(Ports { discovery: families(discovery), transport }),
+            Ok(transport) => {
+                return Ok(Ports {
+                    discovery: families(discovery),
+                    transport,
+                });
+            }
             Err(error) => last = Some(error),
         }
     }
     Err(last.map_or_else(
-        || StartError::System { what: "a free pair of ports", source: io::ErrorKind::AddrInUse.into() },
+        || StartError::System {
+            what: "a free pair of ports",
+            source: io::ErrorKind::AddrInUse.into(),
+        },
         StartError::Transport,
     ))
 }
@@ -330,11 +358,13 @@ fn families(address: SocketAddr) -> Vec<SocketAddr> {
 
 async fn listen_repository(config: &Config) -> Result<TcpListener, StartError> {
     let address = config.http_repo;
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
-        address,
-        hint: "something else listens there? pass --http-repo ADDR, port 0 takes a free one",
-        source,
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            address,
+            hint: "something else listens there? pass --http-repo ADDR, port 0 takes a free one",
+            source,
+        })
 }
 
 fn own_record(
@@ -380,7 +410,9 @@ fn environment() -> (EnvironmentName, Vec<Architecture>) {
         Ok(host) => (host.name, vec![host.arch]),
         Err(error) => {
             tracing::warn!(%error, "this machine cannot build");
-            let none = "host:none".parse().unwrap_or_else(|_| unreachable!("'host:none' is an environment"));
+            let none = "host:none"
+                .parse()
+                .unwrap_or_else(|_| unreachable!("'host:none' is an environment"));
             (none, Vec::new())
         }
     }
@@ -388,7 +420,9 @@ fn environment() -> (EnvironmentName, Vec<Architecture>) {
 
 /// Where others find the transport: where it listens, or for a wildcard every address of this machine.
 fn announced(ports: &Ports) -> Vec<SocketAddr> {
-    let Ok(listening) = ports.transport.local_addr() else { return Vec::new() };
+    let Ok(listening) = ports.transport.local_addr() else {
+        return Vec::new();
+    };
     if !listening.ip().is_unspecified() {
         return vec![listening];
     }
@@ -402,7 +436,10 @@ fn announced(ports: &Ports) -> Vec<SocketAddr> {
     // Loopback serves nodes on this machine, and comes last.
     addresses.sort_by_key(|ip| (ip.is_loopback(), ip.is_ipv6(), *ip));
     addresses.truncate(ADDRESSES);
-    addresses.into_iter().map(|ip| SocketAddr::new(ip, listening.port())).collect()
+    addresses
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, listening.port()))
+        .collect()
 }
 
 async fn serve(rooms: Arc<Rooms>, listener: TcpListener, mut stop: watch::Receiver<bool>) {

@@ -3,13 +3,24 @@
 //! `compose` builds the actors and introduces them to each other; each room owns one resource and hands out a handle.
 
 pub mod blobs;
+pub mod cli;
 pub mod clock;
+pub mod compose;
 pub mod config;
+pub mod error;
 pub mod frame;
 pub mod home;
 pub mod http;
 pub mod ledger;
+pub mod links;
+pub mod local;
+pub mod master;
+pub mod membership;
 pub mod repository;
+pub mod rooms;
+pub mod service;
+pub mod settings;
 pub mod source;
+pub mod telemetry;
 pub mod transport;
 pub mod worker;

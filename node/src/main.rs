@@ -1,1 +1,7 @@
-fn main() {}
+//! The `pacmesh` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pacmesh::cli::main()
+}

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use pacmesh_protocol::{
     ids::{Digest, MeshId, NodeId},
     roles::Role,
@@ -61,31 +62,42 @@ impl Rooms {
     ) -> Result<Reply, String> {
         if node == self.node {
             // Boxed, because answering may ask again.
-            let answer = Box::pin(service::answer(self, node, request));
+            let answer: BoxFuture<'_, Reply> = Box::pin(service::answer(self, node, request));
             return tokio::time::timeout(patience, answer)
                 .await
                 .map_err(|_| "this node did not answer itself in time".to_owned());
         }
-        self.transport.request(node, &request, patience).await.map_err(|error| chain(&error))
+        self.transport
+            .request(node, &request, patience)
+            .await
+            .map_err(|error| chain(&error))
     }
 
     /// Has blobs here: fetches what is missing from `from`, then from any replica in reach. Returns what is still
     /// missing.
     pub async fn obtain(&self, blobs: &[Digest], from: &[NodeId]) -> Vec<Digest> {
-        let missing: Vec<Digest> = blobs.iter().filter(|blob| !self.blobs.has(blob)).copied().collect();
+        let missing: Vec<Digest> = blobs
+            .iter()
+            .filter(|blob| !self.blobs.has(blob))
+            .copied()
+            .collect();
         if missing.is_empty() {
             return missing;
         }
         let mut sources: Vec<NodeId> = from.iter().copied().filter(|node| *node != self.node).collect();
         let view = self.ledger.view();
         let connected = self.transport.connected();
-        let replicas = connected.into_iter().filter(|node| view.has_role(node, Role::Storage));
+        let replicas = connected
+            .into_iter()
+            .filter(|node| view.has_role(node, Role::Storage));
         for replica in replicas {
             if !sources.contains(&replica) {
                 sources.push(replica);
             }
         }
-        let failed = self.fetcher.fetch_all(&missing, &sources).await;
+        // Erased, or the compiler cannot see that tasks which obtain something may be sent to another thread.
+        let fetch: BoxFuture<'_, _> = Box::pin(self.fetcher.fetch_all(&missing, &sources));
+        let failed = fetch.await;
         failed
             .into_iter()
             .map(|(digest, error)| {
@@ -98,6 +110,7 @@ impl Rooms {
     /// How a node is shown.
     pub fn name_of(&self, node: &NodeId) -> String {
         let view = self.ledger.view();
-        view.member(node).map_or_else(|| node.short(), |member| member.name.to_string())
+        view.member(node)
+            .map_or_else(|| node.short(), |member| member.name.to_string())
     }
 }

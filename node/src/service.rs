@@ -25,6 +25,11 @@ impl Receptionist {
         // Opening twice would be a mistake of the composition and changes nothing.
         let _ = self.rooms.set(rooms);
     }
+
+    /// The rooms, once they are open.
+    pub fn rooms(&self) -> Option<&Arc<Rooms>> {
+        self.rooms.get()
+    }
 }
 
 #[async_trait]
@@ -49,7 +54,9 @@ impl Service for Receptionist {
 }
 
 fn refused(reason: impl Into<String>) -> Reply {
-    Reply::Refused { reason: reason.into() }
+    Reply::Refused {
+        reason: reason.into(),
+    }
 }
 
 /// Answers a request of `peer`, an admitted member or this node itself.
@@ -93,7 +100,7 @@ async fn to_master(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply 
             Reply::Done
         }
         Request::Carry { carried, relayed: _ } => Reply::Carried(master.carry(peer, carried).await),
-        Request::Knock { knock } => Reply::Knock(master.knock_here(knock).await),
+        Request::Knock { knock } => Reply::Knock(master.knock_here(*knock).await),
         Request::Prepared { job, fence, version } => master.prepared(peer, job, fence, version).await,
         Request::Report { report } => master.report(peer, *report).await,
         Request::JobStates { jobs } => match master.job_states(jobs).await {
@@ -138,5 +145,7 @@ async fn keep(rooms: &Rooms, peer: NodeId, blobs: Vec<Digest>, mut from: Vec<Nod
         return refused("this node keeps nothing: it has not the role storage");
     }
     from.insert(0, peer);
-    Reply::Blobs { blobs: rooms.obtain(&blobs, &from).await }
+    Reply::Blobs {
+        blobs: rooms.obtain(&blobs, &from).await,
+    }
 }

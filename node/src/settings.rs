@@ -53,14 +53,22 @@ pub enum SettingError {
 /// Whether `value` may be set; empty means "as by default" and always may.
 pub fn check(name: &str, value: &str) -> Result<(), SettingError> {
     let wrong = |expected| {
-        Err(SettingError::Value { name: name.to_owned(), value: value.chars().take(80).collect(), expected })
+        Err(SettingError::Value {
+            name: name.to_owned(),
+            value: value.chars().take(80).collect(),
+            expected,
+        })
     };
     let words = |valid: fn(&str) -> bool| !value.trim().is_empty() && value.split_whitespace().all(valid);
     let known = match name {
         COPIES | VERIFY | MAKEPKG_CONF | REPOSITORIES => true,
         _ => {
-            let part = name.strip_prefix("repository.").and_then(|rest| rest.rsplit_once('.'));
-            let drain = name.strip_prefix("node.").and_then(|rest| rest.strip_suffix(".drain"));
+            let part = name
+                .strip_prefix("repository.")
+                .and_then(|rest| rest.rsplit_once('.'));
+            let drain = name
+                .strip_prefix("node.")
+                .and_then(|rest| rest.strip_suffix(".drain"));
             matches!(part, Some((repository, "arches" | "environment")) if repository.parse::<RepositoryName>().is_ok())
                 || drain.is_some_and(|node| node.parse::<pacmesh_protocol::ids::NodeId>().is_ok())
         }
@@ -72,7 +80,9 @@ pub fn check(name: &str, value: &str) -> Result<(), SettingError> {
         return Ok(());
     }
     match name {
-        COPIES if !value.parse::<u32>().is_ok_and(|n| (1..=16).contains(&n)) => wrong("a number from 1 to 16"),
+        COPIES if !value.parse::<u32>().is_ok_and(|n| (1..=16).contains(&n)) => {
+            wrong("a number from 1 to 16")
+        }
         VERIFY if value.parse::<Demand>().is_err() => wrong("required, present or copy"),
         REPOSITORIES if !words(|word| word.parse::<RepositoryName>().is_ok()) => wrong("repository names"),
         _ if name.ends_with(".arches") && !words(|word| word.parse::<Architecture>().is_ok()) => {
@@ -97,13 +107,19 @@ impl Settings<'_> {
     /// All repositories, the default one first.
     pub fn repositories(&self) -> Vec<RepositoryName> {
         let names = self.get(REPOSITORIES).unwrap_or("pacmesh");
-        names.split_whitespace().filter_map(|name| name.parse().ok()).collect()
+        names
+            .split_whitespace()
+            .filter_map(|name| name.parse().ok())
+            .collect()
     }
 
     /// The architectures of a repository.
     pub fn arches(&self, repository: &RepositoryName) -> Vec<Architecture> {
         let names = self.get(&arches_of(repository)).unwrap_or(std::env::consts::ARCH);
-        names.split_whitespace().filter_map(|name| name.parse().ok()).collect()
+        names
+            .split_whitespace()
+            .filter_map(|name| name.parse().ok())
+            .collect()
     }
 
     /// The one environment that a repository accepts, once it has one.
@@ -118,7 +134,9 @@ impl Settings<'_> {
 
     /// What is asked of signatures; `required` by default.
     pub fn verify(&self) -> Demand {
-        self.get(VERIFY).and_then(|value| value.parse().ok()).unwrap_or(Demand::Required)
+        self.get(VERIFY)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(Demand::Required)
     }
 
     /// The mesh-wide makepkg.conf.

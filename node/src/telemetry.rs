@@ -7,5 +7,8 @@ pub fn start() {
     let filter = EnvFilter::try_from_env("PACMESH_LOG")
         .unwrap_or_else(|_| EnvFilter::new("warn,pacmesh=info,pacmesh_discovery=info"));
     // A second start in one process (tests) changes nothing.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

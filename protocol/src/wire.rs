@@ -79,7 +79,7 @@ pub enum Request {
     /// A knock, carried to the master.
     Knock {
         /// Knock and session binding.
-        knock: CarriedKnock,
+        knock: Box<CarriedKnock>,
     },
     /// Read this source's metadata.
     Probe {

@@ -14,7 +14,7 @@ use super::{BuildArgs, Failure, Wait, print, show};
 use crate::{
     home::Home,
     local::{Client, LocalReply, LocalRequest, request::BuildSource, views::BuildEvent},
-    source,
+    source::{self, PackOptions},
 };
 
 pub(super) async fn build(home: &Home, args: BuildArgs) -> Result<(), Failure> {
@@ -28,13 +28,16 @@ pub(super) async fn build(home: &Home, args: BuildArgs) -> Result<(), Failure> {
     }
     let mut sources = Vec::new();
     for label in args.sources {
-        sources.push(store(home, label).await?);
+        sources.push(store(home, label, args.force).await?);
     }
     let request = LocalRequest::Build {
         sources,
         repository: args.repo,
         arches: args.arch,
-        options: BuildOptions { nocheck: args.nocheck, ignorearch: args.ignorearch },
+        options: BuildOptions {
+            nocheck: args.nocheck,
+            ignorearch: args.ignorearch,
+        },
         track: !args.once,
         wait: !args.wait.detach,
     };
@@ -42,7 +45,10 @@ pub(super) async fn build(home: &Home, args: BuildArgs) -> Result<(), Failure> {
 }
 
 pub(super) async fn rebuild(home: &Home, bases: Vec<PackageName>, wait: Wait) -> Result<(), Failure> {
-    let request = LocalRequest::Rebuild { bases, wait: !wait.detach };
+    let request = LocalRequest::Rebuild {
+        bases,
+        wait: !wait.detach,
+    };
     follow(Client::ask(home, &request).await?, wait).await
 }
 
@@ -74,12 +80,14 @@ fn is_directory(label: &str) -> Result<(), Failure> {
     } else {
         "fetch its sources, and build the directory".to_owned()
     };
-    Err(Failure::Failed(format!("{label}: names are looked up in the AUR, which cannot be done yet: {hint}")))
+    Err(Failure::Failed(format!(
+        "{label}: names are looked up in the AUR, which cannot be done yet: {hint}"
+    )))
 }
 
-async fn store(home: &Home, label: String) -> Result<BuildSource, Failure> {
+async fn store(home: &Home, label: String, force: bool) -> Result<BuildSource, Failure> {
     let path = std::path::PathBuf::from(&label);
-    let packed = tokio::task::spawn_blocking(move || source::pack(&path))
+    let packed = tokio::task::spawn_blocking(move || source::pack(&path, PackOptions { force }))
         .await
         .map_err(|error| Failure::of(&error))?
         .map_err(|error| Failure::of(&error))?;
@@ -87,11 +95,16 @@ async fn store(home: &Home, label: String) -> Result<BuildSource, Failure> {
         eprintln(warning);
     }
     let mut client = Client::ask(home, &LocalRequest::Store).await?;
-    client.send(tokio::fs::File::from_std(packed.file)).await?;
+    client
+        .send(tokio::fs::File::from_std(packed.file.into_file()))
+        .await?;
     match client.next().await? {
-        LocalReply::Stored(tree) => {
-            Ok(BuildSource { label, tree, origin: Origin::Directory, epoch: packed.epoch })
-        }
+        LocalReply::Stored(tree) => Ok(BuildSource {
+            label,
+            tree,
+            origin: Origin::Directory,
+            epoch: packed.epoch,
+        }),
         other => Err(show::unexpected(other)),
     }
 }
@@ -113,7 +126,11 @@ async fn follow(mut client: Client, wait: Wait) -> Result<(), Failure> {
                 } else if !wait.detach {
                     print::line(format!("{} published, {} failed", event.published, event.failed))?;
                 }
-                return if event.failed == 0 { Ok(()) } else { Err(Failure::Said) };
+                return if event.failed == 0 {
+                    Ok(())
+                } else {
+                    Err(Failure::Said)
+                };
             }
             LocalReply::Event(event) if wait.json => print::json(&json!({
                 "event": event.event, "job": event.job, "base": event.base,
@@ -132,11 +149,18 @@ async fn follow(mut client: Client, wait: Wait) -> Result<(), Failure> {
 
 fn sentence(event: &BuildEvent) -> String {
     let head = format!("{} ({})", event.base, print::short(&event.job));
-    let worker = event.worker_name.as_deref().or(event.worker.as_deref()).unwrap_or("nobody");
+    let worker = event
+        .worker_name
+        .as_deref()
+        .or(event.worker.as_deref())
+        .unwrap_or("nobody");
     let version = event.version.as_deref().unwrap_or_default();
     match event.event.as_str() {
         "started" => format!("{head} started on {worker}, attempt {}", event.attempt),
-        "published" => format!("{head} published {version}, {} copies, built on {worker}", event.copies),
+        "published" => format!(
+            "{head} published {version}, {} copies, built on {worker}",
+            event.copies
+        ),
         "failed" => format!(
             "{head} failed: {}\n  see 'pacmesh logs {}'",
             event.error.as_deref().unwrap_or("no reason was given"),

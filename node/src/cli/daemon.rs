@@ -1,6 +1,6 @@
 //! `daemon`, and the runner that it starts for each stage of a build.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, process::ExitCode};
 
 use super::{DaemonArgs, Failure};
 use crate::{
@@ -24,9 +24,14 @@ pub(super) fn run(home: Home, args: DaemonArgs) -> Result<(), Failure> {
     };
     let config = Config::resolve(home, overrides)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(compose::run(config)).map_err(|error| Failure::Failed(chain(&error)))
+    runtime
+        .block_on(compose::run(config))
+        .map_err(|error| Failure::Failed(chain(&error)))
 }
 
 pub(super) fn runner(arguments: Vec<OsString>) -> Result<(), Failure> {
-    worker::runner_main(arguments).map_err(|error| Failure::Failed(chain(&error)))
+    match worker::runner::runner_main(arguments) {
+        code if code == ExitCode::SUCCESS => Ok(()),
+        _ => Err(Failure::Said),
+    }
 }

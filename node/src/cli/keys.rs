@@ -22,7 +22,9 @@ pub(super) async fn run(home: &Home, command: KeysCommand) -> Result<(), Failure
             other => Err(show::unexpected(other)),
         },
         KeysCommand::Import { file } | KeysCommand::Trust { file } => {
-            let request = LocalRequest::TrustKey { certificate: read(&file)? };
+            let request = LocalRequest::TrustKey {
+                certificate: read(&file)?,
+            };
             show::done(Client::ask(home, &request).await?).await
         }
         KeysCommand::Distrust { fingerprint } => {
@@ -37,9 +39,17 @@ async fn list(home: &Home, json: bool) -> Result<(), Failure> {
         LocalReply::Keys(keys) => {
             let row = |key: SignerView| {
                 let trust = if key.trusted { "trusted" } else { "distrusted" };
-                vec![key.fingerprint, trust.to_owned(), key.node.unwrap_or_else(|| "-".to_owned()), key.user_id]
+                vec![
+                    key.fingerprint,
+                    trust.to_owned(),
+                    key.node.unwrap_or_else(|| "-".to_owned()),
+                    key.user_id,
+                ]
             };
-            print::table(&["FINGERPRINT", "TRUST", "NODE", "USER ID"], keys.into_iter().map(row).collect())
+            print::table(
+                &["FINGERPRINT", "TRUST", "NODE", "USER ID"],
+                keys.into_iter().map(row).collect(),
+            )
         }
         other => Err(show::unexpected(other)),
     }
@@ -47,11 +57,18 @@ async fn list(home: &Home, json: bool) -> Result<(), Failure> {
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let named = |error: std::io::Error| {
-        Failure::Failed(format!("cannot read {}: {error}: name a file with an OpenPGP certificate", file.display()))
+        Failure::Failed(format!(
+            "cannot read {}: {error}: name a file with an OpenPGP certificate",
+            file.display()
+        ))
     };
     let mut bytes = Vec::new();
     if file == Path::new("-") {
-        std::io::stdin().lock().take(CERTIFICATE_LIMIT).read_to_end(&mut bytes).map_err(named)?;
+        std::io::stdin()
+            .lock()
+            .take(CERTIFICATE_LIMIT)
+            .read_to_end(&mut bytes)
+            .map_err(named)?;
     } else {
         std::fs::File::open(file)
             .map_err(named)?
@@ -63,7 +80,11 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 pub(super) async fn setup_pacman(home: &Home) -> Result<(), Failure> {
-    match Client::ask(home, &LocalRequest::SetupPacman).await?.next().await? {
+    match Client::ask(home, &LocalRequest::SetupPacman)
+        .await?
+        .next()
+        .await?
+    {
         LocalReply::Pacman(view) => show_pacman(&view),
         other => Err(show::unexpected(other)),
     }

@@ -33,7 +33,11 @@ pub(super) async fn init(
     json: bool,
 ) -> Result<(), Failure> {
     let view = if Client::is_running(home).await {
-        match Client::ask(home, &LocalRequest::Init { name, repository }).await?.next().await? {
+        match Client::ask(home, &LocalRequest::Init { name, repository })
+            .await?
+            .next()
+            .await?
+        {
             LocalReply::Founded(view) => *view,
             other => return Err(show::unexpected(other)),
         }
@@ -42,11 +46,18 @@ pub(super) async fn init(
             .await
             .map_err(|error| Failure::Failed(chain(&error)))?
     };
-    if json { print::json(&view) } else { show_founded(&view) }
+    if json {
+        print::json(&view)
+    } else {
+        show_founded(&view)
+    }
 }
 
 fn show_founded(view: &InitView) -> Result<(), Failure> {
-    print::line(format!("Founded the mesh '{}' with the repository '{}'.", view.mesh.name, view.repository))?;
+    print::line(format!(
+        "Founded the mesh '{}' with the repository '{}'.",
+        view.mesh.name, view.repository
+    ))?;
     print::line("")?;
     print::line("Two things matter now, both are in this node's secrets/ folder and nowhere else:")?;
     print::line("  the authority key, which alone can invite and revoke, and this node's own keys.")?;
@@ -55,9 +66,13 @@ fn show_founded(view: &InitView) -> Result<(), Failure> {
     print::line("")?;
     print::line(format!("    {}", view.recovery_code))?;
     print::line("")?;
-    print::line("For pacman.conf on machines that install from the mesh ('pacmesh setup-pacman --print' tells the keys):")?;
+    print::line(
+        "For pacman.conf on machines that install from the mesh ('pacmesh setup-pacman --print' tells the keys):",
+    )?;
     print::line("")?;
-    view.stanza.lines().try_for_each(|text| print::line(format!("    {text}")))?;
+    view.stanza
+        .lines()
+        .try_for_each(|text| print::line(format!("    {text}")))?;
     print::line("")?;
     print::line("Next: 'pacmesh invite' for the next machine, 'pacmesh build DIR' for the first package.")
 }
@@ -76,7 +91,11 @@ pub(super) async fn invite(
             if print::on_terminal() {
                 print::line(format!(
                     "Type 'pacmesh join' on the other machine and paste this line (good for {} until {}):",
-                    if view.uses == 1 { "one machine".to_owned() } else { format!("{} machines", view.uses) },
+                    if view.uses == 1 {
+                        "one machine".to_owned()
+                    } else {
+                        format!("{} machines", view.uses)
+                    },
                     view.expires_at
                 ))?;
             }
@@ -99,14 +118,24 @@ pub(super) async fn join(home: &Home, token: Option<String>, json: bool) -> Resu
     };
     let token = token.trim().to_owned();
     let view = if Client::is_running(home).await {
-        match Client::ask(home, &LocalRequest::Join { token }).await?.next().await? {
+        match Client::ask(home, &LocalRequest::Join { token })
+            .await?
+            .next()
+            .await?
+        {
             LocalReply::Joined(view) => view,
             other => return Err(show::unexpected(other)),
         }
     } else {
-        membership::join(home, &token, None).await.map_err(|error| Failure::Failed(chain(&error)))?
+        membership::join(home, &token, None)
+            .await
+            .map_err(|error| Failure::Failed(chain(&error)))?
     };
-    if json { print::json(&view) } else { show_joined(&view) }
+    if json {
+        print::json(&view)
+    } else {
+        show_joined(&view)
+    }
 }
 
 fn show_joined(view: &JoinView) -> Result<(), Failure> {
@@ -145,17 +174,27 @@ pub(super) async fn node(home: &Home, command: NodeCommand) -> Result<(), Failur
         NodeCommand::Drain { node } => (node, NodeAction::Drain),
         NodeCommand::Resume { node } => (node, NodeAction::Resume),
         NodeCommand::Suspend { node } => (node, NodeAction::Suspend),
-        NodeCommand::Revoke { node, authority } => {
-            (node, NodeAction::Revoke { authority: authority.map(read_key).transpose()? })
-        }
-        NodeCommand::Reinstate { node, authority } => {
-            (node, NodeAction::Reinstate { authority: authority.map(read_key).transpose()? })
-        }
+        NodeCommand::Revoke { node, authority } => (
+            node,
+            NodeAction::Revoke {
+                authority: authority.map(read_key).transpose()?,
+            },
+        ),
+        NodeCommand::Reinstate { node, authority } => (
+            node,
+            NodeAction::Reinstate {
+                authority: authority.map(read_key).transpose()?,
+            },
+        ),
     };
     show::done(Client::ask(home, &LocalRequest::Node { node, action }).await?).await
 }
 
 fn read_key(path: PathBuf) -> Result<String, Failure> {
-    std::fs::read_to_string(&path)
-        .map_err(|error| Failure::Failed(format!("cannot read {}: {error}: name the file with the authority key", path.display())))
+    std::fs::read_to_string(&path).map_err(|error| {
+        Failure::Failed(format!(
+            "cannot read {}: {error}: name the file with the authority key",
+            path.display()
+        ))
+    })
 }

@@ -238,6 +238,9 @@ pub(crate) struct BuildArgs {
     /// Build although the PKGBUILD does not name the architecture.
     #[arg(long)]
     ignorearch: bool,
+    /// Take sources of more than 64 MiB.
+    #[arg(long)]
+    force: bool,
     /// Accepted for makepkg's sake; nothing is ever asked.
     #[arg(long)]
     noconfirm: bool,
@@ -352,13 +355,18 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 /// The commands that talk to a node; a small runtime is enough for them.
 fn ask(home: &Home, command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match command {
             Command::Init { name, repo, json } => member::init(home, name, repo, json.json).await,
-            Command::Invite { preset, expires, uses, json } => {
-                member::invite(home, preset, expires, uses, json.json).await
-            }
+            Command::Invite {
+                preset,
+                expires,
+                uses,
+                json,
+            } => member::invite(home, preset, expires, uses, json.json).await,
             Command::Join { token, json } => member::join(home, token, json.json).await,
             Command::Leave => member::leave(home).await,
             Command::Node { command } => member::node(home, command).await,
@@ -377,7 +385,10 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
             Command::Keys { command } => keys::run(home, command).await,
             Command::SetupPacman { print: _ } => keys::setup_pacman(home).await,
             Command::Config { command } => show::config(home, command).await,
-            Command::Daemon(_) | Command::Runner { .. } | Command::Completions { .. } | Command::Man { .. } => {
+            Command::Daemon(_)
+            | Command::Runner { .. }
+            | Command::Completions { .. }
+            | Command::Man { .. } => {
                 unreachable!("answered without a node")
             }
         }

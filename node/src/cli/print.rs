@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::{Table, TableStyle};
 use serde::Serialize;
 
 use super::Failure;
@@ -27,7 +27,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
 /// A table without frames, which `awk` and people read alike.
 pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(head.to_vec());
+    table.load_style(TableStyle::new()).set_header(head.to_vec());
     for row in rows {
         table.add_row(row);
     }

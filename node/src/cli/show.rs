@@ -19,13 +19,25 @@ pub(super) async fn status(home: &Home, json: bool) -> Result<(), Failure> {
 }
 
 fn show_status(view: &StatusView) -> Result<(), Failure> {
-    print::line(format!("node     {} ({})", view.node.name, print::short(&view.node.id)))?;
+    print::line(format!(
+        "node     {} ({})",
+        view.node.name,
+        print::short(&view.node.id)
+    ))?;
     let Some(mesh) = &view.mesh else {
-        return print::line("mesh     none yet: type 'pacmesh init' to found one, or 'pacmesh join' to enter one");
+        return print::line(
+            "mesh     none yet: type 'pacmesh init' to found one, or 'pacmesh join' to enter one",
+        );
     };
     print::line(format!("mesh     {} ({})", mesh.name, print::short(&mesh.id)))?;
-    let master = view.master.as_ref().map_or("nobody in reach", |master| master.name.as_str());
-    print::line(format!("role     {}; {master} leads, term {}", view.role, view.term))?;
+    let master = view
+        .master
+        .as_ref()
+        .map_or("nobody in reach", |master| master.name.as_str());
+    print::line(format!(
+        "role     {}; {master} leads, term {}",
+        view.role, view.term
+    ))?;
     print::line(format!("members  {}, {} alive", view.members, view.alive))?;
     let jobs = &view.jobs;
     print::line(format!(
@@ -58,7 +70,15 @@ pub(super) async fn nodes(home: &Home, json: bool) -> Result<(), Failure> {
                 };
                 let builds = format!("{}/{}", node.running, node.slots);
                 let id = print::short(&node.id).to_owned();
-                vec![node.name, node.state, node.roles.join(","), builds, node.environment, seen, id]
+                vec![
+                    node.name,
+                    node.state,
+                    node.roles.join(","),
+                    builds,
+                    node.environment,
+                    seen,
+                    id,
+                ]
             };
             print::table(
                 &["NAME", "STATE", "ROLES", "BUILDS", "ENVIRONMENT", "SEEN", "ID"],
@@ -86,7 +106,15 @@ pub(super) async fn jobs(home: &Home, all: bool, failed: bool, json: bool) -> Re
         let note = job.error.or(job.waiting_for).unwrap_or_default();
         let note = note.lines().next().unwrap_or_default().chars().take(80).collect();
         let worker = job.worker.as_deref().map(print::short).unwrap_or("-").to_owned();
-        vec![print::short(&job.id).to_owned(), job.base, job.version, job.arch, job.state, worker, note]
+        vec![
+            print::short(&job.id).to_owned(),
+            job.base,
+            job.version,
+            job.arch,
+            job.state,
+            worker,
+            note,
+        ]
     };
     print::table(
         &["JOB", "BASE", "VERSION", "ARCH", "STATE", "WORKER", "NOTE"],
@@ -144,11 +172,13 @@ pub(super) async fn config(home: &Home, command: ConfigCommand) -> Result<(), Fa
             done(Client::ask(home, &LocalRequest::SetSetting { name, value }).await?).await
         }
         ConfigCommand::Get { name } => {
-            let request = LocalRequest::GetSetting { name: name.unwrap_or_default() };
+            let request = LocalRequest::GetSetting {
+                name: name.unwrap_or_default(),
+            };
             match Client::ask(home, &request).await?.next().await? {
-                LocalReply::Settings(settings) => {
-                    settings.iter().try_for_each(|(name, value)| print::line(format!("{name} = {value}")))
-                }
+                LocalReply::Settings(settings) => settings
+                    .iter()
+                    .try_for_each(|(name, value)| print::line(format!("{name} = {value}"))),
                 other => Err(unexpected(other)),
             }
         }

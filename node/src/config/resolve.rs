@@ -11,11 +11,11 @@ use super::file::{ConfigFile, ConfigFileError};
 use crate::home::Home;
 
 /// The port of discovery; transport is always the next one (DESIGN, "On disk").
-pub const DISCOVERY_PORT: u16 = 7420;
+pub(crate) const DISCOVERY_PORT: u16 = 7420;
 /// The port of the repository listener.
-pub const REPOSITORY_PORT: u16 = 7480;
+const REPOSITORY_PORT: u16 = 7480;
 /// The port of the API listener.
-pub const API_PORT: u16 = 8080;
+const API_PORT: u16 = 8080;
 
 /// Flags and variables, which win over the file.
 #[derive(Debug, Clone, Default)]
@@ -151,7 +151,7 @@ fn parse_listen(text: &str) -> Result<SocketAddr, ConfigError> {
 }
 
 /// Completes `HOST[:PORT]` by the default port; IPv6 hosts stand in brackets or alone.
-pub fn with_port(text: &str) -> Result<String, ConfigError> {
+fn with_port(text: &str) -> Result<String, ConfigError> {
     let wrong = || ConfigError::Bootstrap(text.to_owned());
     if text.is_empty() || text.len() > 260 || text.contains(char::is_whitespace) {
         return Err(wrong());

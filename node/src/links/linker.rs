@@ -102,8 +102,14 @@ impl Linker {
     /// Who may talk follows the ledger; whoever is cut off is cut off at once.
     async fn tell_members(&self) {
         let view = self.rooms.ledger.view();
-        let hint = |node: &NodeId| MemberHint { master_capable: view.has_role(node, Role::Master) };
-        let members = view.members().filter(|m| m.is_active()).map(|m| (m.id, hint(&m.id))).collect();
+        let hint = |node: &NodeId| MemberHint {
+            master_capable: view.has_role(node, Role::Master),
+        };
+        let members = view
+            .members()
+            .filter(|m| m.is_active())
+            .map(|m| (m.id, hint(&m.id)))
+            .collect();
         let barred: BTreeSet<NodeId> = view.members().filter(|m| !m.is_active()).map(|m| m.id).collect();
         self.rooms.transport.bar(barred.clone());
         self.rooms.discovery.set_members(members, barred).await;
@@ -113,14 +119,23 @@ impl Linker {
         let table = self.rooms.discovery.table();
         for (node, seen) in &table.borrow().members {
             if let Some(record) = &seen.record {
-                self.rooms.transport.set_addresses(*node, record.addresses.clone());
+                self.rooms
+                    .transport
+                    .set_addresses(*node, record.addresses.clone());
+            }
+            // QUIC would wait ten seconds for somebody who is known to be gone.
+            if matches!(seen.state, MemberState::Lost | MemberState::Left) {
+                self.rooms.transport.disconnect(*node, "this node is lost");
             }
         }
     }
 
     /// Another holder of this key is alive and ahead: this life goes on above it, and says so.
     async fn usurped(&self, incarnation: u64) {
-        tracing::error!(incarnation, "another node uses this node's key: was its home copied?");
+        tracing::error!(
+            incarnation,
+            "another node uses this node's key: was its home copied?"
+        );
         if let Err(error) = self.rooms.ledger.learn_incarnation(incarnation).await {
             tracing::error!(%error, "no newer incarnation could be kept");
         }
@@ -134,7 +149,9 @@ impl Linker {
                     address.set_port(address.port().checked_add(1)?);
                     Some(address)
                 })),
-                Err(error) => tracing::warn!(host, %error, "a bootstrap address is not known: check its spelling"),
+                Err(error) => {
+                    tracing::warn!(host, %error, "a bootstrap address is not known: check its spelling")
+                }
             }
         }
         self.roots.sort();
@@ -150,7 +167,9 @@ impl Linker {
             let table = table.borrow();
             for (node, seen) in &table.members {
                 // Of two that would dial each other the lower begins; the other only after a while of silence.
-                let begins = own < *node || seen.since.since_origin() + Duration::from_secs(2) < crate::clock::now().since_origin();
+                let begins = own < *node
+                    || seen.since.since_origin() + Duration::from_secs(2)
+                        < crate::clock::now().since_origin();
                 if connected.contains(node) || seen.state == MemberState::Left || !begins {
                     continue;
                 }
@@ -169,19 +188,36 @@ impl Linker {
 
     fn dial(&mut self, address: SocketAddr, expected: Option<NodeId>, from_mdns: bool) {
         let now = Instant::now();
-        let waits = self.patience.get(&address).is_some_and(|patience| patience.next > now);
+        let waits = self
+            .patience
+            .get(&address)
+            .is_some_and(|patience| patience.next > now);
         if self.dials.len() >= DIALS || (waits && !from_mdns) || !self.under_way.insert(address) {
             return;
         }
         let rooms = self.rooms.clone();
         self.dials.spawn(async move {
-            let node = rooms.transport.dial(expected, address).await.map_err(|error| chain(&error));
-            Dialled { address, expected, from_mdns, node }
+            let node = rooms
+                .transport
+                .dial(expected, address)
+                .await
+                .map_err(|error| chain(&error));
+            Dialled {
+                address,
+                expected,
+                from_mdns,
+                node,
+            }
         });
     }
 
     async fn dialled(&mut self, dialled: Dialled) {
-        let Dialled { address, expected, from_mdns, node } = dialled;
+        let Dialled {
+            address,
+            expected,
+            from_mdns,
+            node,
+        } = dialled;
         self.under_way.remove(&address);
         match node {
             Ok(node) => {
@@ -190,13 +226,25 @@ impl Linker {
                 if let Some(port) = address.port().checked_sub(1) {
                     // The credential is in the ledger now; discovery must know the member before it dials.
                     self.tell_members().await;
-                    self.rooms.discovery.dial(node, SocketAddr::new(address.ip(), port)).await;
+                    self.rooms
+                        .discovery
+                        .dial(node, SocketAddr::new(address.ip(), port))
+                        .await;
                 }
             }
             Err(error) => {
                 tracing::debug!(%address, error, "no link");
-                let pause = self.patience.get(&address).map_or(FIRST_PAUSE, |p| (p.pause * 2).min(LONGEST_PAUSE));
-                self.patience.insert(address, Patience { next: Instant::now() + pause, pause });
+                let pause = self
+                    .patience
+                    .get(&address)
+                    .map_or(FIRST_PAUSE, |p| (p.pause * 2).min(LONGEST_PAUSE));
+                self.patience.insert(
+                    address,
+                    Patience {
+                        next: Instant::now() + pause,
+                        pause,
+                    },
+                );
                 if let Some(node) = expected.filter(|_| from_mdns) {
                     self.rooms.discovery.refused(node).await;
                 }
@@ -213,7 +261,7 @@ impl Linker {
         self.remembered.truncate(REMEMBERED);
         let home = &self.rooms.config.home;
         let stored = Standing::load(home).and_then(|standing| match standing {
-            Some(standing) => Standing { addresses: self.remembered.clone(), ..standing }.store(home),
+            Some(standing) => standing.with_addresses(self.remembered.clone()).store(home),
             None => Ok(()),
         });
         if let Err(error) = stored {

@@ -67,7 +67,9 @@ pub async fn push(rooms: &Arc<Rooms>, record: &Record) {
 
 async fn send(rooms: &Arc<Rooms>, peer: NodeId, records: Vec<Signed>) {
     for part in records.chunks(RECORD_BATCH) {
-        let request = Request::Push { records: part.to_vec() };
+        let request = Request::Push {
+            records: part.to_vec(),
+        };
         if let Err(error) = rooms.ask(peer, request, PUSH_WAIT).await {
             tracing::debug!(peer = %peer.short(), error, "a push was not acknowledged; the next comparison mends it");
             return;
@@ -111,7 +113,10 @@ pub async fn spread(rooms: Arc<Rooms>, mut stop: watch::Receiver<bool>) {
 
 /// Passes on what others wrote; a node's own records are pushed by whoever wrote them, who waits for the answers.
 fn relay(rooms: &Arc<Rooms>, records: &[Record], tasks: &mut JoinSet<Option<NodeId>>) {
-    let foreign: Vec<&Record> = records.iter().filter(|record| record.author() != rooms.node).collect();
+    let foreign: Vec<&Record> = records
+        .iter()
+        .filter(|record| record.author() != rooms.node)
+        .collect();
     if foreign.is_empty() {
         return;
     }
@@ -142,7 +147,10 @@ fn compare_due(
     let table = rooms.discovery.table();
     let root = rooms.ledger.root();
     for peer in rooms.transport.connected() {
-        let differs = table.borrow().record(&peer).is_some_and(|record| record.ledger != root);
+        let differs = table
+            .borrow()
+            .record(&peer)
+            .is_some_and(|record| record.ledger != root);
         let age = compared.get(&peer).map(Instant::elapsed);
         let due = age.is_none_or(|age| age >= EVERY || (differs && age >= APART));
         if !due || tasks.len() >= TASKS || !running.insert(peer) {
@@ -151,10 +159,15 @@ fn compare_due(
         compared.insert(peer, Instant::now());
         let rooms = rooms.clone();
         tasks.spawn(async move {
-            let of = PeerOf { rooms: rooms.clone(), node: peer };
+            let of = PeerOf {
+                rooms: rooms.clone(),
+                node: peer,
+            };
             match tokio::time::timeout(EXCHANGE_WAIT, ledger::exchange(&rooms.ledger, &of)).await {
                 Ok(Ok(summary)) => tracing::debug!(peer = %peer.short(), ?summary, "compared"),
-                Ok(Err(error)) => tracing::debug!(peer = %peer.short(), error = chain(&error), "not compared"),
+                Ok(Err(error)) => {
+                    tracing::debug!(peer = %peer.short(), error = chain(&error), "not compared")
+                }
                 Err(_) => tracing::debug!(peer = %peer.short(), "a comparison took too long"),
             }
             Some(peer)

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod request;
+pub mod server;
 pub mod views;
 
 pub use client::{Client, ClientError};

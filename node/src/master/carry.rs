@@ -1,6 +1,6 @@
 //! The origin's side of a change: signed once, brought to whoever leads until it is answered or its time is over.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use pacmesh_protocol::{
     entry::{CarriedKnock, KnockReply},
@@ -24,7 +24,7 @@ pub type Accepted = (Vec<AcceptedJob>, u32);
 
 /// Asks the master for a change in this node's name. The same request id is used for every attempt, so that a change
 /// that was recorded before its answer was lost is not done twice.
-pub async fn carry(rooms: &Rooms, body: Change) -> Result<Accepted, String> {
+pub async fn carry(rooms: &Arc<Rooms>, body: Change) -> Result<Accepted, String> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| format!("no randomness for a request: {error}"))?;
     let carried = Carried {
@@ -44,7 +44,11 @@ pub async fn carry(rooms: &Rooms, body: Change) -> Result<Accepted, String> {
                 Ok(Some(CarriedReply::Accepted { jobs, copies })) => return Ok((jobs, copies)),
                 Ok(Some(CarriedReply::Refused { reason })) => return Err(reason),
                 Ok(Some(CarriedReply::NotMaster { .. }) | None) => {}
-                Err(_) => return Err("the master did not answer in time: see 'pacmesh status', and ask again".to_owned()),
+                Err(_) => {
+                    return Err(
+                        "the master did not answer in time: see 'pacmesh status', and ask again".to_owned(),
+                    );
+                }
             }
             // Somebody leads and could not answer; a successor gets the full patience.
             patience = patience.max(Instant::now() + PAUSE);
@@ -57,14 +61,17 @@ pub async fn carry(rooms: &Rooms, body: Change) -> Result<Accepted, String> {
 }
 
 fn no_master(rooms: &Rooms) -> String {
-    let able = rooms.ledger.view().master_capable_by_seat().len();
+    let able = rooms.ledger.view().master_capable().len();
     format!(
         "no master in reach: {able} machines of this mesh may lead, start one of them ('pacmesh nodes' lists them)"
     )
 }
 
-async fn bring(rooms: &Rooms, master: NodeId, carried: &Signed) -> Option<CarriedReply> {
-    let request = Request::Carry { carried: carried.clone(), relayed: false };
+async fn bring(rooms: &Arc<Rooms>, master: NodeId, carried: &Signed) -> Option<CarriedReply> {
+    let request = Request::Carry {
+        carried: carried.clone(),
+        relayed: false,
+    };
     match rooms.ask(master, request, ANSWER).await {
         Ok(Reply::Carried(reply)) => Some(reply),
         Ok(_) => None,
@@ -76,9 +83,20 @@ async fn bring(rooms: &Rooms, master: NodeId, carried: &Signed) -> Option<Carrie
 }
 
 /// Brings a knock to the master.
-pub(crate) async fn bring_knock(rooms: &Rooms, knock: CarriedKnock) -> KnockReply {
-    let Some(master) = rooms.master.leadership().master() else { return KnockReply::Wait };
-    match rooms.ask(master, Request::Knock { knock }, Duration::from_secs(20)).await {
+pub(crate) async fn bring_knock(rooms: &Arc<Rooms>, knock: CarriedKnock) -> KnockReply {
+    let Some(master) = rooms.master.leadership().master() else {
+        return KnockReply::Wait;
+    };
+    match rooms
+        .ask(
+            master,
+            Request::Knock {
+                knock: Box::new(knock),
+            },
+            Duration::from_secs(20),
+        )
+        .await
+    {
         Ok(Reply::Knock(reply)) => reply,
         _ => KnockReply::Wait,
     }

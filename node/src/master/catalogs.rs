@@ -52,7 +52,9 @@ impl Catalogs {
         let settings = Settings(view);
         for repository in settings.repositories() {
             let arches = settings.arches(&repository);
-            let Some(first) = arches.first().cloned() else { continue };
+            let Some(first) = arches.first().cloned() else {
+                continue;
+            };
             // A job of arch `any` is built against the packages of the first architecture.
             let places = arches.into_iter().map(|arch| (arch.clone(), arch));
             for (arch, source) in places.chain([(Architecture::any(), first)]) {
@@ -102,7 +104,10 @@ impl Catalogs {
             return Some(needs.clone());
         }
         let meta_value = read_meta(rooms, meta).await?;
-        let needs = Arc::new(Needs { depends: meta_value.depends, provides: meta_value.provides });
+        let needs = Arc::new(Needs {
+            depends: meta_value.depends,
+            provides: meta_value.provides,
+        });
         self.needs.insert(meta, needs.clone());
         Some(needs)
     }
@@ -111,18 +116,23 @@ impl Catalogs {
 /// Reads a package's metadata, fetched first where it is not here.
 pub(super) async fn read_meta(rooms: &Rooms, meta: Digest) -> Option<PackageMeta> {
     rooms.obtain(&[meta], &[]).await.is_empty().then_some(())?;
-    let bytes = rooms.blobs.read(&meta, META_LIMIT).await.ok()?;
+    let bytes = rooms.blobs.read(&meta, META_LIMIT as u64).await.ok()?;
     codec::decode_large(&bytes, META_LIMIT).ok()
 }
 
 fn in_force(view: &View, repository: &RepositoryName, arch: &Architecture) -> BTreeMap<String, Digest> {
-    view.releases(repository, arch).map(|(key, release)| (key.name.to_string(), release.archive)).collect()
+    view.releases(repository, arch)
+        .map(|(key, release)| (key.name.to_string(), release.archive))
+        .collect()
 }
 
 /// What build roots have without the mesh: the known names, and those that the configuration adds.
 fn host_names(rooms: &Rooms) -> BTreeSet<String> {
     let host = HostProvides::detect();
-    host.names().map(str::to_owned).chain(rooms.config.provides.iter().cloned()).collect()
+    host.names()
+        .map(str::to_owned)
+        .chain(rooms.config.provides.iter().cloned())
+        .collect()
 }
 
 /// All members that may build, as discovery sees them.

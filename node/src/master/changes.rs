@@ -6,9 +6,7 @@ use pacmesh_protocol::{
     codec::CodecError,
     ids::{JobId, NodeId, RequestId},
     ledger::{
-        kinds::{
-            JobState, JobV1, MemberV1, PackageKey, SettingV1, SignerV1, SourceKey, SourceV1, Value,
-        },
+        kinds::{JobState, JobV1, MemberV1, PackageKey, SettingV1, SignerV1, SourceKey, SourceV1, Value},
         record::Entry,
         view::View,
     },
@@ -60,21 +58,42 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
 }
 
 /// Plans every change but submissions.
-pub(super) fn plan(view: &View, mesh: pacmesh_protocol::ids::MeshId, change: &Change, request: RequestId) -> Result<Planned, String> {
+pub(super) fn plan(
+    view: &View,
+    mesh: pacmesh_protocol::ids::MeshId,
+    change: &Change,
+    request: RequestId,
+) -> Result<Planned, String> {
     let planned = match change {
         Change::Submit { .. } => return Err("a submission is not planned here".to_owned()),
         Change::Rebuild { repository, bases } => rebuild(view, mesh, repository.as_ref(), bases, request),
         Change::CancelJob { job } => return cancel(view, *job),
         Change::RetryJob { job } => return retry(view, *job),
         Change::Remove { repository, names } => return remove(view, repository.as_ref(), names),
-        Change::Hold { repository, bases, hold } => return self::hold(view, repository.as_ref(), bases, *hold),
+        Change::Hold {
+            repository,
+            bases,
+            hold,
+        } => return self::hold(view, repository.as_ref(), bases, *hold),
         Change::Set { name, value } => {
             settings::check(name, value).map_err(|error| error.to_string())?;
             let version = view.setting_version(name) + 1;
-            SettingV1 { version, value: value.clone() }.entry(name).map(one)
+            SettingV1 {
+                version,
+                value: value.clone(),
+            }
+            .entry(name)
+            .map(one)
         }
-        Change::EditMember { node, name, roles, left } => {
-            let Some(member) = view.member(node) else { return Err(no_node(node)) };
+        Change::EditMember {
+            node,
+            name,
+            roles,
+            left,
+        } => {
+            let Some(member) = view.member(node) else {
+                return Err(no_node(node));
+            };
             let value = MemberV1 {
                 edit: member.edit + 1,
                 name: name.clone().unwrap_or_else(|| member.wished.clone()),
@@ -83,13 +102,19 @@ pub(super) fn plan(view: &View, mesh: pacmesh_protocol::ids::MeshId, change: &Ch
             };
             value.entry(node).map(one)
         }
-        Change::Signer { certificate, distrusted } => return signer(view, certificate, *distrusted),
+        Change::Signer {
+            certificate,
+            distrusted,
+        } => return signer(view, certificate, *distrusted),
     };
     planned.map_err(|error| error.to_string())
 }
 
 fn one(entry: Entry) -> Planned {
-    Planned { entries: vec![entry], ..Planned::default() }
+    Planned {
+        entries: vec![entry],
+        ..Planned::default()
+    }
 }
 
 fn no_node(node: &NodeId) -> String {
@@ -97,17 +122,20 @@ fn no_node(node: &NodeId) -> String {
 }
 
 /// The repository that was named, or the mesh's first.
-pub(super) fn repository_of(
-    view: &View,
-    named: Option<&RepositoryName>,
-) -> Result<RepositoryName, String> {
+pub(super) fn repository_of(view: &View, named: Option<&RepositoryName>) -> Result<RepositoryName, String> {
     let all = Settings(view).repositories();
     match named {
-        None => all.first().cloned().ok_or_else(|| "this mesh has no repository: 'pacmesh config set repositories NAME'".to_owned()),
+        None => all
+            .first()
+            .cloned()
+            .ok_or_else(|| "this mesh has no repository: 'pacmesh config set repositories NAME'".to_owned()),
         Some(named) if all.contains(named) => Ok(named.clone()),
         Some(named) => {
             let names: Vec<_> = all.iter().map(RepositoryName::as_str).collect();
-            Err(format!("this mesh has no repository '{named}': it has {}", names.join(", ")))
+            Err(format!(
+                "this mesh has no repository '{named}': it has {}",
+                names.join(", ")
+            ))
         }
     }
 }
@@ -123,11 +151,21 @@ fn rebuild(
     for base in bases {
         let last: Vec<(JobId, JobV1)> = view.last_jobs_of(base, repository);
         for (_, old) in last {
-            let mut job = JobV1 { generation: 0, state: JobState::Queued, nonce: Some(request), end: None, ..old };
+            let mut job = JobV1 {
+                generation: 0,
+                state: JobState::Queued,
+                nonce: Some(request),
+                end: None,
+                ..old
+            };
             job.submitted_ms = crate::clock::wall_ms();
             let id = job_id(mesh, &job)?;
             planned.entries.push(job.entry(&id)?);
-            planned.jobs.push(AcceptedJob { job: id, base: base.clone(), known: false });
+            planned.jobs.push(AcceptedJob {
+                job: id,
+                base: base.clone(),
+                known: false,
+            });
         }
     }
     Ok(planned)
@@ -149,16 +187,28 @@ pub(super) fn job_id(mesh: pacmesh_protocol::ids::MeshId, job: &JobV1) -> Result
 }
 
 fn find(view: &View, id: JobId) -> Result<&JobV1, String> {
-    view.job(&id).ok_or_else(|| format!("there is no job {}: see 'pacmesh jobs --all'", id.short()))
+    view.job(&id)
+        .ok_or_else(|| format!("there is no job {}: see 'pacmesh jobs --all'", id.short()))
 }
 
 fn cancel(view: &View, id: JobId) -> Result<Planned, String> {
     let job = find(view, id)?;
     if job.state != JobState::Queued {
-        return Err(format!("{} has ended already: nothing is to be cancelled", job.base));
+        return Err(format!(
+            "{} has ended already: nothing is to be cancelled",
+            job.base
+        ));
     }
-    let jobs = vec![AcceptedJob { job: id, base: job.base.clone(), known: true }];
-    Ok(Planned { jobs, cancelled: vec![id], ..Planned::default() })
+    let jobs = vec![AcceptedJob {
+        job: id,
+        base: job.base.clone(),
+        known: true,
+    }];
+    Ok(Planned {
+        jobs,
+        cancelled: vec![id],
+        ..Planned::default()
+    })
 }
 
 fn retry(view: &View, id: JobId) -> Result<Planned, String> {
@@ -166,22 +216,42 @@ fn retry(view: &View, id: JobId) -> Result<Planned, String> {
     match job.state {
         JobState::Queued => return Err(format!("{} is queued or running already", job.base)),
         JobState::Published => {
-            return Err(format!("{0} is published: 'pacmesh rebuild {0}' makes a new release", job.base));
+            return Err(format!(
+                "{0} is published: 'pacmesh rebuild {0}' makes a new release",
+                job.base
+            ));
         }
         JobState::Failed { .. } | JobState::Cancelled => {}
     }
     let again = requeued(job);
     let entry = again.entry(&id).map_err(|error| error.to_string())?;
-    let jobs = vec![AcceptedJob { job: id, base: job.base.clone(), known: true }];
-    Ok(Planned { entries: vec![entry], jobs, cancelled: Vec::new() })
+    let jobs = vec![AcceptedJob {
+        job: id,
+        base: job.base.clone(),
+        known: true,
+    }];
+    Ok(Planned {
+        entries: vec![entry],
+        jobs,
+        cancelled: Vec::new(),
+    })
 }
 
 /// The job's next generation, queued.
 pub(super) fn requeued(job: &JobV1) -> JobV1 {
-    JobV1 { generation: job.generation + 1, state: JobState::Queued, end: None, ..job.clone() }
+    JobV1 {
+        generation: job.generation + 1,
+        state: JobState::Queued,
+        end: None,
+        ..job.clone()
+    }
 }
 
-fn remove(view: &View, repository: Option<&RepositoryName>, names: &[PackageName]) -> Result<Planned, String> {
+fn remove(
+    view: &View,
+    repository: Option<&RepositoryName>,
+    names: &[PackageName],
+) -> Result<Planned, String> {
     let repository = repository_of(view, repository)?;
     let mut keys = BTreeSet::new();
     let mut bases = BTreeSet::new();
@@ -196,19 +266,34 @@ fn remove(view: &View, repository: Option<&RepositoryName>, names: &[PackageName
             }
         }
         if keys.len() == before {
-            return Err(format!("{name} is not in the repository {repository}: see 'pacmesh packages'"));
+            return Err(format!(
+                "{name} is not in the repository {repository}: see 'pacmesh packages'"
+            ));
         }
     }
     let keys: Vec<_> = keys.into_iter().collect();
     let mut entries = publish::removal(view, &keys).map_err(|error| error.to_string())?;
-    for base in bases.into_iter().filter(|base| is_gone(view, &repository, base, &keys)) {
-        let key = SourceKey { repository: repository.clone(), base };
+    for base in bases
+        .into_iter()
+        .filter(|base| is_gone(view, &repository, base, &keys))
+    {
+        let key = SourceKey {
+            repository: repository.clone(),
+            base,
+        };
         if let Some(source) = view.source(&key) {
-            let removed = SourceV1 { version: source.version + 1, removed: true, ..source.clone() };
+            let removed = SourceV1 {
+                version: source.version + 1,
+                removed: true,
+                ..source.clone()
+            };
             entries.push(removed.entry(&key).map_err(|error| error.to_string())?);
         }
     }
-    Ok(Planned { entries, ..Planned::default() })
+    Ok(Planned {
+        entries,
+        ..Planned::default()
+    })
 }
 
 /// Whether every package of `base` is among `removed`.
@@ -229,18 +314,30 @@ fn hold(
     let repository = repository_of(view, repository)?;
     let mut planned = Planned::default();
     for base in bases {
-        let key = SourceKey { repository: repository.clone(), base: base.clone() };
-        let Some(source) = view.source(&key).filter(|source| !source.removed) else {
-            return Err(format!("{base} is not tracked: 'pacmesh build' its directory first"));
+        let key = SourceKey {
+            repository: repository.clone(),
+            base: base.clone(),
         };
-        let held = SourceV1 { version: source.version + 1, hold, ..source.clone() };
-        planned.entries.push(held.entry(&key).map_err(|error| error.to_string())?);
+        let Some(source) = view.source(&key).filter(|source| !source.removed) else {
+            return Err(format!(
+                "{base} is not tracked: 'pacmesh build' its directory first"
+            ));
+        };
+        let held = SourceV1 {
+            version: source.version + 1,
+            hold,
+            ..source.clone()
+        };
+        planned
+            .entries
+            .push(held.entry(&key).map_err(|error| error.to_string())?);
     }
     Ok(planned)
 }
 
 fn signer(view: &View, certificate: &[u8], distrusted: bool) -> Result<Planned, String> {
-    let parsed = Certificate::parse(certificate).map_err(|error| format!("not an OpenPGP certificate: {error}"))?;
+    let parsed =
+        Certificate::parse(certificate).map_err(|error| format!("not an OpenPGP certificate: {error}"))?;
     let fingerprint = parsed.fingerprint();
     let seen = view.signer(&fingerprint);
     let value = SignerV1 {

@@ -39,8 +39,7 @@ fn replicas(rooms: &Rooms) -> Vec<NodeId> {
         .filter(|member| member.is_active() && member.roles.has(Role::Storage))
         .map(|member| member.id)
         .filter(|id| {
-            *id == rooms.node
-                || matches!(table.state(id), Some(MemberState::Alive | MemberState::Suspect))
+            *id == rooms.node || matches!(table.state(id), Some(MemberState::Alive | MemberState::Suspect))
         })
         .collect()
 }
@@ -72,9 +71,12 @@ pub(super) async fn keep(rooms: &Arc<Rooms>, blobs: Vec<Digest>, from: Vec<NodeI
     copies
 }
 
-async fn keeps(rooms: &Rooms, replica: NodeId, blobs: Vec<Digest>, from: Vec<NodeId>) -> bool {
+async fn keeps(rooms: &Arc<Rooms>, replica: NodeId, blobs: Vec<Digest>, from: Vec<NodeId>) -> bool {
     for part in blobs.chunks(HASH_BATCH) {
-        let request = Request::Keep { blobs: part.to_vec(), from: from.clone() };
+        let request = Request::Keep {
+            blobs: part.to_vec(),
+            from: from.clone(),
+        };
         match rooms.ask(replica, request, KEEP_WAIT).await {
             Ok(Reply::Blobs { blobs }) if blobs.is_empty() => {}
             other => {
@@ -99,7 +101,9 @@ pub(super) async fn replicate(rooms: &Arc<Rooms>, record: &Record, holders: &Cop
             let (rooms, record) = (rooms.clone(), record.signed().clone());
             let counts = holders.holders.contains(&peer);
             tokio::spawn(async move {
-                let request = Request::Push { records: vec![record] };
+                let request = Request::Push {
+                    records: vec![record],
+                };
                 matches!(rooms.ask(peer, request, COPIES_WAIT).await, Ok(Reply::Done)) && counts
             })
         })
@@ -116,15 +120,19 @@ pub(super) async fn replicate(rooms: &Arc<Rooms>, record: &Record, holders: &Cop
 }
 
 /// Asks all replicas in reach which of `blobs` they hold, and counts.
-pub async fn count_copies(rooms: &Rooms, blobs: &BTreeSet<Digest>) -> BTreeMap<Digest, u32> {
+pub async fn count_copies(rooms: &Arc<Rooms>, blobs: &BTreeSet<Digest>) -> BTreeMap<Digest, u32> {
     let mut counts: BTreeMap<Digest, u32> = blobs.iter().map(|blob| (*blob, 0)).collect();
     let all: Vec<Digest> = blobs.iter().copied().collect();
     let questions = replicas(rooms).into_iter().flat_map(|replica| {
-        all.chunks(HASH_BATCH).map(move |part| (replica, part.to_vec())).collect::<Vec<_>>()
+        all.chunks(HASH_BATCH)
+            .map(move |part| (replica, part.to_vec()))
+            .collect::<Vec<_>>()
     });
     let mut answers: FuturesUnordered<_> = questions
         .map(|(replica, part)| async move {
-            rooms.ask(replica, Request::Have { blobs: part }, Duration::from_secs(3)).await
+            rooms
+                .ask(replica, Request::Have { blobs: part }, Duration::from_secs(3))
+                .await
         })
         .collect();
     while let Some(answer) = answers.next().await {

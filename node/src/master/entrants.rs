@@ -22,7 +22,10 @@ pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) ->
         if view.is_cut_off(&node) {
             return refused("this node is suspended or revoked here: ask the mesh's administrator");
         }
-        return KnockReply::Admitted { record, credential: Credential { links } };
+        return KnockReply::Admitted {
+            record,
+            credential: Credential { links },
+        };
     }
     let entrant = match judge_knock(&knock, &rooms.mesh, clock::wall_ms(), |terms| {
         view.invitation_uses(&terms.invitation)
@@ -30,7 +33,10 @@ pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) ->
         Ok(entrant) => entrant,
         Err(error) => return refused(&chain(&error)),
     };
-    if view.invitation(&entrant.terms.invitation).is_some_and(|invitation| invitation.closed) {
+    if view
+        .invitation(&entrant.terms.invitation)
+        .is_some_and(|invitation| invitation.closed)
+    {
         return refused("the token was closed: ask for a new one with `pacmesh invite`");
     }
     let entries = match entries(&view, &knock, &entrant) {
@@ -41,11 +47,16 @@ pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) ->
         Ok(record) => record,
         Err(error) => return refused(&chain(&error)),
     };
-    let parent = Credential { links: view.credential_path(&rooms.node).unwrap_or_default() };
+    let parent = Credential {
+        links: view.credential_path(&rooms.node).unwrap_or_default(),
+    };
     match extend(&parent, &record) {
         Ok(credential) => {
             tracing::info!(node = %node.short(), name = %knock.knock.name, "admitted");
-            KnockReply::Admitted { record: record.signed().clone(), credential }
+            KnockReply::Admitted {
+                record: record.signed().clone(),
+                credential,
+            }
         }
         Err(error) => refused(&error.to_string()),
     }
@@ -77,12 +88,17 @@ fn entries(
     }
     let invitation = entrant.terms.invitation;
     if view.invitation_uses(&invitation) + 1 >= entrant.terms.uses {
-        let closed = InvitationV1 { statement: knock.knock.invitation.clone(), closed: true };
+        let closed = InvitationV1 {
+            statement: knock.knock.invitation.clone(),
+            closed: true,
+        };
         entries.push(closed.entry(&invitation)?);
     }
     Ok(entries)
 }
 
 fn refused(reason: &str) -> KnockReply {
-    KnockReply::Refused { reason: reason.chars().take(500).collect() }
+    KnockReply::Refused {
+        reason: reason.chars().take(500).collect(),
+    }
 }

@@ -27,10 +27,8 @@ use crate::{
     settings::Settings,
 };
 
-/// Greatest length of an index blob that is read back, in bytes.
-pub(crate) const INDEX_LIMIT: usize = 64 << 20;
 /// Greatest length of a detached signature, in bytes.
-const SIGNATURE_LIMIT: usize = 16 << 10;
+const SIGNATURE_LIMIT: u64 = 16 << 10;
 
 /// When each place may be published again.
 #[derive(Debug, Default)]
@@ -42,7 +40,11 @@ pub(super) struct Pace {
 impl Pace {
     /// The places whose index differs from their newest generation, and that may be published now; and when to look
     /// again for those that may not yet.
-    pub(super) fn due(&mut self, view: &View, now: Instant) -> (Vec<(GenerationKey, Index)>, Option<Instant>) {
+    pub(super) fn due(
+        &mut self,
+        view: &View,
+        now: Instant,
+    ) -> (Vec<(GenerationKey, Index)>, Option<Instant>) {
         let (mut due, mut again) = (Vec::new(), None::<Instant>);
         for key in places(view) {
             let index = index_of(view, &key);
@@ -76,20 +78,33 @@ fn places(view: &View) -> Vec<GenerationKey> {
     let settings = Settings(view);
     let places = settings.repositories().into_iter().flat_map(|repository| {
         let arches = Settings(view).arches(&repository);
-        arches.into_iter().map(move |arch| GenerationKey { repository: repository.clone(), arch })
+        arches.into_iter().map(move |arch| GenerationKey {
+            repository: repository.clone(),
+            arch,
+        })
     });
     places.collect()
 }
 
 fn index_of(view: &View, key: &GenerationKey) -> Index {
-    let entries = view.packages_of(&key.repository, &key.arch).map(|(package, value)| {
-        let release = value
-            .release
-            .as_ref()
-            .map(|release| IndexRelease { version: release.version.clone(), archive: release.archive });
-        (package.name.clone(), IndexEntry { generation: value.generation, release })
-    });
-    Index { entries: entries.collect() }
+    let entries = view
+        .packages_of(&key.repository, &key.arch)
+        .map(|(package, value)| {
+            let release = value.release.as_ref().map(|release| IndexRelease {
+                version: release.version.clone(),
+                archive: release.archive,
+            });
+            (
+                package.name.clone(),
+                IndexEntry {
+                    generation: value.generation,
+                    release,
+                },
+            )
+        });
+    Index {
+        entries: entries.collect(),
+    }
 }
 
 /// Writes databases and index as blobs, has replicas keep them, and records the generation.
@@ -115,9 +130,19 @@ pub(super) async fn publish(
     .map_err(|error| error.to_string())?;
     let put = |bytes: Vec<u8>| {
         let rooms = rooms.clone();
-        async move { rooms.blobs.put_bytes(bytes).await.map_err(|error| error.to_string()) }
+        async move {
+            rooms
+                .blobs
+                .put_bytes(bytes)
+                .await
+                .map_err(|error| error.to_string())
+        }
     };
-    let (index, db, files) = (put(index).await?, put(written.db).await?, put(written.files).await?);
+    let (index, db, files) = (
+        put(index).await?,
+        put(written.db).await?,
+        put(written.files).await?,
+    );
     let holders = copies::keep(&rooms, vec![index, db, files], Vec::new()).await;
     let newest = view.generation(&key);
     let number = newest.map_or(0, |newest| newest.number) + 1;
@@ -132,7 +157,11 @@ pub(super) async fn publish(
         time,
     };
     let entry = value.entry(&key).map_err(|error| error.to_string())?;
-    let record = rooms.ledger.append(vec![entry], reign, None).await.map_err(|error| error.to_string())?;
+    let record = rooms
+        .ledger
+        .append(vec![entry], reign, None)
+        .await
+        .map_err(|error| error.to_string())?;
     copies::replicate(&rooms, &record, &holders).await;
     Ok(number)
 }
@@ -153,15 +182,25 @@ async fn packages(
         let meta = read_meta(rooms, release.meta)
             .await
             .ok_or_else(|| format!("the metadata of {} is out of reach", package.name))?;
-        let signature = match release.signature {
-            None => None,
-            Some(signature) => {
-                rooms.obtain(&[signature], &[]).await;
-                let bytes = rooms.blobs.read(&signature, SIGNATURE_LIMIT).await;
-                Some(bytes.map_err(|error| format!("the signature of {} is out of reach: {error}", package.name))?)
-            }
-        };
-        packages.insert(package.name.clone(), Shown { release: release.clone(), meta, signature });
+        let signature =
+            match release.signature {
+                None => None,
+                Some(signature) => {
+                    rooms.obtain(&[signature], &[]).await;
+                    let bytes = rooms.blobs.read(&signature, SIGNATURE_LIMIT).await;
+                    Some(bytes.map_err(|error| {
+                        format!("the signature of {} is out of reach: {error}", package.name)
+                    })?)
+                }
+            };
+        packages.insert(
+            package.name.clone(),
+            Shown {
+                release: release.clone(),
+                meta,
+                signature,
+            },
+        );
     }
     Ok(packages)
 }

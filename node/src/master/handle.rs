@@ -3,12 +3,12 @@
 use pacmesh_protocol::{
     entry::{CarriedKnock, KnockReply},
     ids::{JobId, NodeId, Term},
+    ledger::record::ReignId,
     names::PackageVersion,
     reign::{
         Role,
         document::{Ballot, Document},
     },
-    ledger::record::ReignId,
     signed::Signed,
     wire::{CarriedReply, LiveJob, Reply},
     work::{Fence, Report},
@@ -143,7 +143,13 @@ impl MasterHandle {
     pub fn new() -> (Self, Inbox) {
         let (sender, messages) = mpsc::channel(QUEUE);
         let (shown, leadership) = watch::channel(Leadership { role: Role::Standby });
-        (Self { sender, leadership }, Inbox { messages, leadership: shown })
+        (
+            Self { sender, leadership },
+            Inbox {
+                messages,
+                leadership: shown,
+            },
+        )
     }
 
     /// Who leads now.
@@ -170,7 +176,10 @@ impl MasterHandle {
 
     /// Tells of a reign.
     pub async fn document(&self, from: NodeId, document: Document) {
-        let message = Message::Document { from, document: Box::new(document) };
+        let message = Message::Document {
+            from,
+            document: Box::new(document),
+        };
         self.tell(message).await;
     }
 
@@ -188,33 +197,55 @@ impl MasterHandle {
     pub async fn carry(&self, from: NodeId, carried: Signed) -> CarriedReply {
         self.ask(|reply| Message::Lead(LeaderMessage::Carry { from, carried, reply }))
             .await
-            .unwrap_or_else(|| CarriedReply::NotMaster { master: self.leadership().master() })
+            .unwrap_or_else(|| CarriedReply::NotMaster {
+                master: self.leadership().master(),
+            })
     }
 
     /// Asks for admission of somebody; `Wait` when this node does not lead.
     pub async fn knock_here(&self, knock: CarriedKnock) -> KnockReply {
-        self.ask(|reply| Message::Lead(LeaderMessage::Knock { knock: Box::new(knock), reply }))
-            .await
-            .unwrap_or(KnockReply::Wait)
+        self.ask(|reply| {
+            Message::Lead(LeaderMessage::Knock {
+                knock: Box::new(knock),
+                reply,
+            })
+        })
+        .await
+        .unwrap_or(KnockReply::Wait)
     }
 
     /// Asks with which pkgrel to build.
     pub async fn prepared(&self, worker: NodeId, job: JobId, fence: Fence, version: PackageVersion) -> Reply {
-        self.ask(|reply| Message::Lead(LeaderMessage::Prepared { worker, job, fence, version, reply }))
-            .await
-            .unwrap_or_else(not_leading)
+        self.ask(|reply| {
+            Message::Lead(LeaderMessage::Prepared {
+                worker,
+                job,
+                fence,
+                version,
+                reply,
+            })
+        })
+        .await
+        .unwrap_or_else(not_leading)
     }
 
     /// Reports an attempt; answered by `Done` once the record that ends the job is synced.
     pub async fn report(&self, worker: NodeId, report: Report) -> Reply {
-        self.ask(|reply| Message::Lead(LeaderMessage::Report { worker, report: Box::new(report), reply }))
-            .await
-            .unwrap_or_else(not_leading)
+        self.ask(|reply| {
+            Message::Lead(LeaderMessage::Report {
+                worker,
+                report: Box::new(report),
+                reply,
+            })
+        })
+        .await
+        .unwrap_or_else(not_leading)
     }
 
     /// What the leading node knows of jobs; `None` when it is not this one.
     pub async fn job_states(&self, jobs: Vec<JobId>) -> Option<Vec<LiveJob>> {
-        self.ask(|reply| Message::Lead(LeaderMessage::JobStates { jobs, reply })).await
+        self.ask(|reply| Message::Lead(LeaderMessage::JobStates { jobs, reply }))
+            .await
     }
 
     async fn tell(&self, message: Message) {
@@ -225,5 +256,7 @@ impl MasterHandle {
 }
 
 fn not_leading() -> Reply {
-    Reply::Refused { reason: "this node does not lead, or ceased to".to_owned() }
+    Reply::Refused {
+        reason: "this node does not lead, or ceased to".to_owned(),
+    }
 }

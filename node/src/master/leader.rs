@@ -53,9 +53,19 @@ const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// What comes back from work beside the loop.
 enum Event {
     Input(Input),
-    Verified { job: JobId, fence: Fence, result: Result<Verified, VerifyError> },
-    Submission { reply: oneshot::Sender<CarriedReply>, result: Result<Box<Probed>, String> },
-    Generation { key: GenerationKey, result: Result<u64, String> },
+    Verified {
+        job: JobId,
+        fence: Fence,
+        result: Result<Verified, VerifyError>,
+    },
+    Submission {
+        reply: oneshot::Sender<CarriedReply>,
+        result: Result<Box<Probed>, String>,
+    },
+    Generation {
+        key: GenerationKey,
+        result: Result<u64, String>,
+    },
     Nothing,
 }
 
@@ -126,8 +136,15 @@ impl Leader {
     }
 
     fn sleep_for(&self) -> Duration {
-        let next = self.schedule.next_wakeup().into_iter().chain(self.pace_again).min();
-        next.map_or(Duration::from_secs(60), |next| next.since(clock::now()).max(Duration::from_millis(1)))
+        let next = self
+            .schedule
+            .next_wakeup()
+            .into_iter()
+            .chain(self.pace_again)
+            .min();
+        next.map_or(Duration::from_secs(60), |next| {
+            next.since(clock::now()).max(Duration::from_millis(1))
+        })
     }
 
     /// Feeds the schedule, and does what it wants, until it wants nothing more.
@@ -204,11 +221,26 @@ impl Leader {
                 }
                 let _ = reply.send(answer);
             }
-            LeaderMessage::Prepared { worker, job, fence, version, reply } => {
+            LeaderMessage::Prepared {
+                worker,
+                job,
+                fence,
+                version,
+                reply,
+            } => {
                 self.prepared.insert((job, fence), reply);
-                self.pending.push_back(Input::Prepared { worker, job, fence, version });
+                self.pending.push_back(Input::Prepared {
+                    worker,
+                    job,
+                    fence,
+                    version,
+                });
             }
-            LeaderMessage::Report { worker, report, reply } => {
+            LeaderMessage::Report {
+                worker,
+                report,
+                reply,
+            } => {
                 self.reports.insert((report.job, report.fence), reply);
                 self.pending.push_back(Input::Report { worker, report });
             }
@@ -252,7 +284,8 @@ impl Leader {
                 for job in planned.cancelled {
                     self.pending.push_back(Input::Cancel { job });
                 }
-                self.record_change(planned.entries, planned.jobs, carried.request, None, reply).await;
+                self.record_change(planned.entries, planned.jobs, carried.request, None, reply)
+                    .await;
             }
             Err(reason) => answer(reply, CarriedReply::Refused { reason }),
         }
@@ -262,19 +295,27 @@ impl Leader {
         let unreadable = |_| "a request that cannot be read: update pacmesh on both machines".to_owned();
         let carried: Carried = signed.peek(FRAME_LIMIT).map_err(unreadable)?;
         signed
-            .check(Purpose::Carried, &self.rooms.mesh, carried.origin.as_bytes(), &Ed25519Verifier)
-            .map_err(|_| format!("a request whose signature does not fit, brought by {}", from.short()))?;
+            .check(
+                Purpose::Carried,
+                &self.rooms.mesh,
+                carried.origin.as_bytes(),
+                &Ed25519Verifier,
+            )
+            .map_err(|_| {
+                format!(
+                    "a request whose signature does not fit, brought by {}",
+                    from.short()
+                )
+            })?;
         if carried.deadline_ms.saturating_add(CLOCK_TOLERANCE_MS) < clock::wall_ms() {
-            return Err("the request is too old: check the clocks of both machines, and ask again".to_owned());
+            return Err(
+                "the request is too old: check the clocks of both machines, and ask again".to_owned(),
+            );
         }
         Ok(carried)
     }
 
-    async fn accept(
-        &mut self,
-        reply: oneshot::Sender<CarriedReply>,
-        result: Result<Box<Probed>, String>,
-    ) {
+    async fn accept(&mut self, reply: oneshot::Sender<CarriedReply>, result: Result<Box<Probed>, String>) {
         let probed = match result {
             Ok(probed) => probed,
             Err(reason) => return answer(reply, CarriedReply::Refused { reason }),
@@ -284,19 +325,31 @@ impl Leader {
         let view = self.rooms.ledger.view();
         let mut catalogs = BTreeMap::new();
         for arch in Settings(&view).arches(&probed.repository) {
-            let catalog = self.catalogs.catalog(&self.rooms, &view, &probed.repository, &arch).await;
+            let catalog = self
+                .catalogs
+                .catalog(&self.rooms, &view, &probed.repository, &arch)
+                .await;
             catalogs.insert(arch, catalog);
         }
         match submit::accept(&self.rooms, &view, &self.schedule, &probed, &catalogs) {
             Ok(accepted) => {
-                let Change::Submit { sources, .. } = &probed.carried.body else { return };
+                let Change::Submit { sources, .. } = &probed.carried.body else {
+                    return;
+                };
                 for (source, probes) in sources.iter().zip(&probed.probes) {
                     for (arch, probe) in probes {
                         self.probes.insert((source.tree, arch.clone()), probe.clone());
                     }
                 }
                 let request = probed.carried.request;
-                self.record_change(accepted.entries, accepted.jobs, request, Some(probed.copies), reply).await;
+                self.record_change(
+                    accepted.entries,
+                    accepted.jobs,
+                    request,
+                    Some(probed.copies),
+                    reply,
+                )
+                .await;
             }
             Err(reason) => answer(reply, CarriedReply::Refused { reason }),
         }
@@ -317,7 +370,14 @@ impl Leader {
         }
         let record = match self.write(entries, Some(request)).await {
             Ok(record) => record,
-            Err(error) => return answer(reply, CarriedReply::Refused { reason: chain(&error) }),
+            Err(error) => {
+                return answer(
+                    reply,
+                    CarriedReply::Refused {
+                        reason: chain(&error),
+                    },
+                );
+            }
         };
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
@@ -336,7 +396,9 @@ impl Leader {
         for peer in self.rooms.transport.connected() {
             let (rooms, record) = (self.rooms.clone(), record.clone());
             self.tasks.spawn(async move {
-                let push = Request::Push { records: vec![record] };
+                let push = Request::Push {
+                    records: vec![record],
+                };
                 if let Err(error) = rooms.ask(peer, push, ORDER_WAIT).await {
                     tracing::debug!(peer = %peer.short(), error, "a push was not acknowledged");
                 }
@@ -364,20 +426,25 @@ fn answer<T>(reply: oneshot::Sender<T>, value: T) {
 /// The answer to a request that some master recorded before.
 async fn recorded(rooms: &Rooms, view: &View, request: &RequestId) -> Option<CarriedReply> {
     let hash = *view.request(request)?;
-    let signed = rooms.ledger.pull(vec![hash]).await.into_iter().next()?;
+    let signed = rooms.ledger.pull(vec![hash]).await.ok()?.into_iter().next()?;
     let record = Record::trusted(signed).ok()?;
     let jobs = record
         .body()
         .entries
         .iter()
         .filter_map(|entry| match pacmesh_protocol::ledger::order::Fact::read(entry) {
-            pacmesh_protocol::ledger::order::Fact::Job(job, value) => {
-                Some(AcceptedJob { job, base: value.base, known: true })
-            }
+            pacmesh_protocol::ledger::order::Fact::Job(job, value) => Some(AcceptedJob {
+                job,
+                base: value.base,
+                known: true,
+            }),
             _ => None,
         })
         .collect();
-    Some(CarriedReply::Accepted { jobs, copies: Settings(view).copies() })
+    Some(CarriedReply::Accepted {
+        jobs,
+        copies: Settings(view).copies(),
+    })
 }
 
 /// What the schedule wants.
@@ -385,7 +452,13 @@ impl Leader {
     async fn act(&mut self, output: Output) {
         match output {
             Output::AskInventory { worker } => self.ask_inventory(worker),
-            Output::Probe { job, tree, arch, environment, .. } => {
+            Output::Probe {
+                job,
+                tree,
+                arch,
+                environment,
+                ..
+            } => {
                 if let Some(probe) = self.probes.get(&(tree, arch.clone())) {
                     let result = Ok(Box::new(probe.clone()));
                     self.pending.push_back(Input::Probed { job, result });
@@ -403,27 +476,61 @@ impl Leader {
                 let request = Request::Order { order };
                 self.order(worker, job, fence, request);
             }
-            Output::Adopt { worker, job, old, new } => {
+            Output::Adopt {
+                worker,
+                job,
+                old,
+                new,
+            } => {
                 self.order(worker, job, new, Request::Adopt { job, old, new });
             }
             Output::Cancel { worker, job, fence } => {
                 if let Some(reply) = self.prepared.remove(&(job, fence)) {
-                    answer(reply, Reply::Refused { reason: "the attempt is no longer wanted".to_owned() });
+                    answer(
+                        reply,
+                        Reply::Refused {
+                            reason: "the attempt is no longer wanted".to_owned(),
+                        },
+                    );
                 }
                 let rooms = self.rooms.clone();
                 self.tasks.spawn(async move {
-                    let _ = rooms.ask(worker, Request::Cancel { job, fence }, ORDER_WAIT).await;
+                    let _ = rooms
+                        .ask(worker, Request::Cancel { job, fence }, ORDER_WAIT)
+                        .await;
                     Event::Nothing
                 });
             }
-            Output::AnswerPrepared { job, fence, version, packages, .. } => {
+            Output::AnswerPrepared {
+                job,
+                fence,
+                version,
+                packages,
+                ..
+            } => {
                 self.answer_prepared(job, fence, &version, &packages);
             }
-            Output::Verify { worker, report, probe } => self.verify(worker, *report, *probe),
-            Output::Publish { job, worker, attempts, report, probe: _ } => {
+            Output::Verify {
+                worker,
+                report,
+                probe,
+            } => self.verify(worker, *report, *probe),
+            Output::Publish {
+                job,
+                worker,
+                attempts,
+                report,
+                probe: _,
+            } => {
                 self.publish(job, worker, attempts, &report).await;
             }
-            Output::Fail { job, class, error, attempts, report } => {
+            Output::Fail {
+                job,
+                class,
+                error,
+                attempts,
+                report,
+            } => {
                 let view = self.rooms.ledger.view();
                 let Some(value) = view.job(&job) else { return };
                 tracing::info!(job = %job.short(), base = %value.base, error, "job failed");
@@ -431,7 +538,8 @@ impl Leader {
                 if let Some((worker, log)) = report.and_then(|(worker, report)| Some((worker, report.log?))) {
                     self.keep_log(worker, log);
                 }
-                self.end(job, entries.map_err(|error| error.to_string()), None).await;
+                self.end(job, entries.map_err(|error| error.to_string()), None)
+                    .await;
             }
             Output::CancelRecord { job } => {
                 let view = self.rooms.ledger.view();
@@ -477,12 +585,17 @@ impl Leader {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
             let result = match rooms.ask(worker, request, ORDER_WAIT).await {
-                Ok(Reply::Done) => Ok(()),
+                Ok(Reply::Done) => Ok(clock::wall_ms()),
                 Ok(Reply::Refused { reason }) => Err(reason),
                 Ok(_) => Err("it answered something else".to_owned()),
                 Err(error) => Err(error),
             };
-            Event::Input(Input::Ordered { worker, job, fence, result })
+            Event::Input(Input::Ordered {
+                worker,
+                job,
+                fence,
+                result,
+            })
         });
     }
 
@@ -493,7 +606,9 @@ impl Leader {
         version: &PackageVersion,
         packages: &[(PackageName, Architecture)],
     ) {
-        let Some(reply) = self.prepared.remove(&(job, fence)) else { return };
+        let Some(reply) = self.prepared.remove(&(job, fence)) else {
+            return;
+        };
         let view = self.rooms.ledger.view();
         let mixed = packages.iter().any(|(_, arch)| !arch.is_any());
         let free = free_pkgrel(version, packages, |name, version, arch| {
@@ -505,7 +620,9 @@ impl Leader {
             reply,
             match free {
                 Ok(version) => Reply::Build { version },
-                Err(error) => Reply::Refused { reason: error.to_string() },
+                Err(error) => Reply::Refused {
+                    reason: error.to_string(),
+                },
             },
         );
     }
@@ -513,7 +630,9 @@ impl Leader {
     fn verify(&mut self, worker: NodeId, report: Report, probe: Probe) {
         let (job, fence) = (report.job, report.fence);
         let view = self.rooms.ledger.view();
-        let Some(tree) = view.job(&job).map(|value| value.tree) else { return };
+        let Some(tree) = view.job(&job).map(|value| value.tree) else {
+            return;
+        };
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
             let result = verify::verify(&rooms, worker, &report, &probe, tree).await;
@@ -533,11 +652,21 @@ impl Leader {
         if entries.is_ok() {
             tracing::info!(job = %job.short(), base = %value.base, worker = %self.rooms.name_of(&worker), "publishing");
         }
-        self.end(job, entries.map_err(|error| error.to_string()), Some(verified.copies)).await;
+        self.end(
+            job,
+            entries.map_err(|error| error.to_string()),
+            Some(verified.copies),
+        )
+        .await;
     }
 
     /// Writes the record that ends a job, and tells the schedule when its copies are synced.
-    async fn end(&mut self, job: JobId, entries: Result<Vec<Entry>, String>, holders: Option<copies::Copies>) {
+    async fn end(
+        &mut self,
+        job: JobId,
+        entries: Result<Vec<Entry>, String>,
+        holders: Option<copies::Copies>,
+    ) {
         let written = match entries {
             Ok(entries) => self.write(entries, None).await.map_err(|error| chain(&error)),
             Err(error) => Err(error),
@@ -572,6 +701,8 @@ fn is_bound_by_sibling(view: &View, job: JobId, name: &PackageName, version: &Pa
         key.name == *name
             && release.version == *version
             && release.job != job
-            && view.job(&release.job).is_some_and(|other| other.base == own.base && other.tree == own.tree)
+            && view
+                .job(&release.job)
+                .is_some_and(|other| other.base == own.base && other.tree == own.tree)
     })
 }

@@ -16,14 +16,13 @@ mod reign;
 mod submit;
 mod verify;
 
-pub use carry::carry;
+pub(crate) use carry::bring_knock;
+pub use carry::{Accepted, carry};
 pub use copies::{Copies, count_copies};
-pub use handle::{Leadership, MasterHandle, Message};
-pub use reign::ReignDriver;
-
-pub(crate) use verify::keyring;
+pub use handle::{Inbox, LeaderMessage, Leadership, MasterHandle, Message};
+pub use reign::{ReignDriver, ReignError};
 pub(crate) use submit::find_node;
-pub use reign::ReignError;
+pub(crate) use verify::keyring;
 
 use std::time::Duration;
 
@@ -41,7 +40,12 @@ pub async fn hand_over(rooms: &Rooms) {
     let others = {
         let table = rooms.discovery.table();
         let table = table.borrow();
-        rooms.ledger.view().master_capable().keys().any(|node| *node != rooms.node && table.is_alive(node))
+        rooms
+            .ledger
+            .view()
+            .master_capable()
+            .keys()
+            .any(|node| *node != rooms.node && table.is_alive(node))
     };
     if !others {
         return;

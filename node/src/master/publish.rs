@@ -2,11 +2,9 @@
 
 use pacmesh_protocol::{
     codec::CodecError,
-    ids::{Digest, JobId, NodeId},
+    ids::{JobId, NodeId},
     ledger::{
-        kinds::{
-            BindingKey, BindingV1, JobEnd, JobState, JobV1, PackageKey, PackageV1, ReleaseV1, Value,
-        },
+        kinds::{BindingKey, BindingV1, JobEnd, JobState, JobV1, PackageKey, PackageV1, ReleaseV1, Value},
         record::Entry,
         view::View,
     },
@@ -50,18 +48,32 @@ pub(super) fn publication(
     let mut entries = vec![ended.entry(&id)?];
     let arches = Settings(view).arches(&job.repository);
     for package in &verified.packages {
-        let Some(package) = with_bound_bytes(view, package)? else { continue };
+        let Some(package) = with_bound_bytes(view, package)? else {
+            continue;
+        };
         let file = &package.built.file;
         let binding = BindingKey {
             name: file.name().clone(),
             version: file.version().clone(),
             arch: file.arch().clone(),
         };
-        entries.push(BindingV1 { archive: package.built.archive }.entry(&binding)?);
-        let places: Vec<Architecture> =
-            if file.arch().is_any() { arches.clone() } else { vec![file.arch().clone()] };
+        entries.push(
+            BindingV1 {
+                archive: package.built.archive,
+            }
+            .entry(&binding)?,
+        );
+        let places: Vec<Architecture> = if file.arch().is_any() {
+            arches.clone()
+        } else {
+            vec![file.arch().clone()]
+        };
         for arch in places {
-            let key = PackageKey { repository: job.repository.clone(), arch, name: file.name().clone() };
+            let key = PackageKey {
+                repository: job.repository.clone(),
+                arch,
+                name: file.name().clone(),
+            };
             entries.push(package_value(view, &key, id, job, worker, &package).entry(&key)?);
         }
     }
@@ -69,10 +81,7 @@ pub(super) fn publication(
 }
 
 /// A name that is free, or bound to these very bytes, is taken as it is; other bytes under a bound name are refused.
-fn with_bound_bytes(
-    view: &View,
-    package: &VerifiedPackage,
-) -> Result<Option<VerifiedPackage>, PublishError> {
+fn with_bound_bytes(view: &View, package: &VerifiedPackage) -> Result<Option<VerifiedPackage>, PublishError> {
     let file = &package.built.file;
     match view.binding(file.name(), file.version(), file.arch()) {
         Some(archive) if archive != package.built.archive => {
@@ -80,7 +89,9 @@ fn with_bound_bytes(
             if file.arch().is_any() {
                 return Ok(None);
             }
-            Err(PublishError::Bound { name: file.to_string() })
+            Err(PublishError::Bound {
+                name: file.to_string(),
+            })
         }
         _ => Ok(Some(package.clone())),
     }
@@ -140,7 +151,10 @@ pub(super) fn failure(
     report: Option<&(NodeId, Box<Report>)>,
 ) -> Result<Vec<Entry>, CodecError> {
     let mut ended = job.clone();
-    ended.state = JobState::Failed { class, error: error.chars().take(ERROR_LENGTH).collect() };
+    ended.state = JobState::Failed {
+        class,
+        error: error.chars().take(ERROR_LENGTH).collect(),
+    };
     ended.end = report.map(|(worker, report)| end_of(*worker, attempts, report));
     Ok(vec![ended.entry(&id)?])
 }
@@ -153,19 +167,16 @@ pub(super) fn cancellation(id: JobId, job: &JobV1) -> Result<Vec<Entry>, CodecEr
 }
 
 /// The tombstones of packages: names, or all packages of a base.
-pub(super) fn removal(
-    view: &View,
-    keys: &[PackageKey],
-) -> Result<Vec<Entry>, CodecError> {
+pub(super) fn removal(view: &View, keys: &[PackageKey]) -> Result<Vec<Entry>, CodecError> {
     keys.iter()
         .filter_map(|key| Some((key, view.package(key)?)))
         .filter(|(_, seen)| seen.release.is_some())
-        .map(|(key, seen)| PackageV1 { generation: seen.generation + 1, release: None }.entry(key))
+        .map(|(key, seen)| {
+            PackageV1 {
+                generation: seen.generation + 1,
+                release: None,
+            }
+            .entry(key)
+        })
         .collect()
-}
-
-/// Every blob that a job and its packages name.
-pub(crate) fn blobs_of(job: &JobV1) -> Vec<Digest> {
-    let log = job.end.as_ref().and_then(|end| end.log);
-    [Some(job.tree), Some(job.makepkg_conf), job.snapshot, log].into_iter().flatten().collect()
 }

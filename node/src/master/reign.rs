@@ -45,6 +45,9 @@ pub enum ReignError {
     /// Starting without it could grant one term twice.
     #[error("the ballot of this node cannot be read: restore a backup, or let the node join anew")]
     Ballot(#[from] pacmesh_protocol::codec::CodecError),
+    /// The ledger's file cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] ledger::LedgerError),
     /// No randomness for waits.
     #[error("the system gives no randomness")]
     Random,
@@ -59,6 +62,10 @@ struct Leading {
 }
 
 /// Drives the reign of one node.
+#[expect(
+    missing_debug_implementations,
+    reason = "it holds tasks and channels, of which nothing can be shown"
+)]
 pub struct ReignDriver {
     rooms: Arc<Rooms>,
     machine: ReignMachine,
@@ -71,7 +78,7 @@ pub struct ReignDriver {
 impl ReignDriver {
     /// Opens the room with what the node must not forget.
     pub async fn open(rooms: Arc<Rooms>, inbox: Inbox) -> Result<Self, ReignError> {
-        let kept = match rooms.ledger.get_meta(BALLOT).await {
+        let kept = match rooms.ledger.get_meta(BALLOT).await? {
             Some(bytes) => pacmesh_protocol::codec::decode(&bytes, BALLOT_LIMIT)?,
             None => KeptBallot::default(),
         };
@@ -86,8 +93,15 @@ impl ReignDriver {
             ledger: rooms.ledger.root(),
             seed: u64::from_le_bytes(seed),
         };
-        let machine = ReignMachine::new(clock::now(), setup);
-        Ok(Self { rooms, machine, inbox, tasks: JoinSet::new(), claims: BTreeMap::new(), leading: None })
+        let machine = ReignMachine::new(setup);
+        Ok(Self {
+            rooms,
+            machine,
+            inbox,
+            tasks: JoinSet::new(),
+            claims: BTreeMap::new(),
+            leading: None,
+        })
     }
 
     /// Takes part until `stop` says so.
@@ -145,7 +159,11 @@ impl ReignDriver {
         self.feed(Input::Alive(there)).await;
         for (member, seen) in &table.members {
             if let Some(record) = &seen.record {
-                self.feed(Input::Heard { member: *member, reign: record.reign }).await;
+                self.feed(Input::Heard {
+                    member: *member,
+                    reign: record.reign,
+                })
+                .await;
             }
         }
         self.feed(Input::Doubt(table.in_doubt)).await;
@@ -159,7 +177,11 @@ impl ReignDriver {
                 self.feed(Input::ClaimReceived { from, claim }).await;
             }
             Message::Document { from, document } => {
-                self.feed(Input::DocumentReceived { from, document: *document }).await;
+                self.feed(Input::DocumentReceived {
+                    from,
+                    document: *document,
+                })
+                .await;
             }
             Message::Abdicated { from, reign } => self.feed(Input::Abdicated { from, reign }).await,
             Message::Abdicate { to } => self.feed(Input::Abdicate { to }).await,
@@ -177,7 +199,9 @@ impl ReignDriver {
         }
         if let LeaderMessage::Carry { reply, .. } = message {
             let master = self.machine.role().reign().map(|reign| reign.node);
-            let _ = reply.send(CarriedReply::NotMaster { master: master.filter(|node| *node != self.rooms.node) });
+            let _ = reply.send(CarriedReply::NotMaster {
+                master: master.filter(|node| *node != self.rooms.node),
+            });
         }
     }
 
@@ -219,7 +243,11 @@ impl ReignDriver {
                 });
             }
             Output::Relinquish { reign } => {
-                if self.leading.as_ref().is_some_and(|leading| leading.reign == reign) {
+                if self
+                    .leading
+                    .as_ref()
+                    .is_some_and(|leading| leading.reign == reign)
+                {
                     self.end_leading().await;
                 }
             }
@@ -231,9 +259,11 @@ impl ReignDriver {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
             match rooms.ask(to, Request::Claim { claim }, CLAIM_WAIT).await {
-                Ok(Reply::Ballot(ballot)) => {
-                    Some(Input::BallotReceived { from: to, claim: digest, ballot: *ballot })
-                }
+                Ok(Reply::Ballot(ballot)) => Some(Input::BallotReceived {
+                    from: to,
+                    claim: digest,
+                    ballot: *ballot,
+                }),
                 _ => None,
             }
         });
@@ -242,7 +272,10 @@ impl ReignDriver {
     fn merge_from(&mut self, granter: NodeId) {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
-            let peer = PeerOf { rooms: rooms.clone(), node: granter };
+            let peer = PeerOf {
+                rooms: rooms.clone(),
+                node: granter,
+            };
             let exchange = ledger::exchange(&rooms.ledger, &peer);
             match tokio::time::timeout(MERGE_WAIT, exchange).await {
                 Ok(Ok(_)) => Some(Input::Merged { granter }),
@@ -268,11 +301,18 @@ impl ReignDriver {
         }
         self.inbox.leadership.send_replace(Leadership { role });
         let reign = role.reign();
-        self.rooms.discovery.update(move |record| record.reign = reign).await;
+        self.rooms
+            .discovery
+            .update(move |record| record.reign = reign)
+            .await;
     }
 
     async fn begin_leading(&mut self, reign: ReignId) {
-        if self.leading.as_ref().is_some_and(|leading| leading.reign == reign) {
+        if self
+            .leading
+            .as_ref()
+            .is_some_and(|leading| leading.reign == reign)
+        {
             return;
         }
         self.end_leading().await;
@@ -280,7 +320,12 @@ impl ReignDriver {
         let (end, ended) = watch::channel(false);
         let leader = Leader::new(self.rooms.clone(), reign, inbox);
         let task = tokio::spawn(leader.run(ended));
-        self.leading = Some(Leading { reign, sender, end, task });
+        self.leading = Some(Leading {
+            reign,
+            sender,
+            end,
+            task,
+        });
     }
 
     async fn end_leading(&mut self) {

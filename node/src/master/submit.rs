@@ -9,9 +9,7 @@ use std::{
 use pacmesh_protocol::{
     ids::{Digest, JobId, NodeId},
     ledger::{
-        kinds::{
-            BuildOptions, Deliver, JobState, JobV1, SettingV1, SourceKey, SourceV1, Value,
-        },
+        kinds::{BuildOptions, Deliver, JobState, JobV1, SettingV1, SourceKey, SourceV1, Value},
         record::{Entry, ReignId},
         view::View,
     },
@@ -26,7 +24,11 @@ use super::{
     changes::{job_id, repository_of, requeued},
     copies::{self, Copies},
 };
-use crate::{clock, rooms::Rooms, settings::{self, Settings}};
+use crate::{
+    clock,
+    rooms::Rooms,
+    settings::{self, Settings},
+};
 
 /// How long a probe may take, with the fetching of its tree (FORMATS, "Numbers": 60 s for the probe itself).
 const PROBE_WAIT: Duration = Duration::from_secs(90);
@@ -46,23 +48,31 @@ pub(super) struct Probed {
 }
 
 /// The slow part: keeps the trees, and has them probed.
-pub(super) async fn probe(
-    rooms: Arc<Rooms>,
-    reign: ReignId,
-    carried: Carried,
-) -> Result<Probed, String> {
-    let Change::Submit { repository, arches, options, sources, .. } = &carried.body else {
+pub(super) async fn probe(rooms: Arc<Rooms>, reign: ReignId, carried: Carried) -> Result<Probed, String> {
+    let Change::Submit {
+        repository,
+        arches,
+        options,
+        sources,
+        ..
+    } = &carried.body
+    else {
         return Err("this is not a submission".to_owned());
     };
     if sources.is_empty() || sources.len() > SOURCE_LIMIT {
-        return Err(format!("{} sources at once: submit 1 to {SOURCE_LIMIT}", sources.len()));
+        return Err(format!(
+            "{} sources at once: submit 1 to {SOURCE_LIMIT}",
+            sources.len()
+        ));
     }
     let view = rooms.ledger.view();
     let repository = repository_of(&view, repository.as_ref())?;
     let trees: Vec<Digest> = sources.iter().map(|source| source.tree).collect();
     let missing = rooms.obtain(&trees, &[carried.origin]).await;
     if !missing.is_empty() {
-        return Err("the sources could not be fetched from the node where this was typed: is it in reach?".to_owned());
+        return Err(
+            "the sources could not be fetched from the node where this was typed: is it in reach?".to_owned(),
+        );
     }
     let text = Settings(&view).makepkg_conf().as_bytes().to_vec();
     let makepkg_conf = rooms
@@ -73,7 +83,9 @@ pub(super) async fn probe(
     let kept = trees.iter().copied().chain([makepkg_conf]).collect();
     let copies = copies::keep(&rooms, kept, vec![carried.origin]).await;
     if copies.holders.is_empty() {
-        return Err("no storage in reach: start a machine with the role storage ('pacmesh nodes')".to_owned());
+        return Err(
+            "no storage in reach: start a machine with the role storage ('pacmesh nodes')".to_owned(),
+        );
     }
     let environment = environment(&rooms, &view, &repository)?;
     let mut probes = Vec::new();
@@ -81,27 +93,35 @@ pub(super) async fn probe(
         let named = named_arches(&view, &repository, arches)?;
         probes.push(probe_source(&rooms, reign, source, &environment, &named, *options).await?);
     }
-    Ok(Probed { repository, environment, makepkg_conf, copies, probes, carried })
+    Ok(Probed {
+        repository,
+        environment,
+        makepkg_conf,
+        copies,
+        probes,
+        carried,
+    })
 }
 
 /// The repository's environment; at its first build that of most workers in reach.
-fn environment(
-    rooms: &Rooms,
-    view: &View,
-    repository: &RepositoryName,
-) -> Result<EnvironmentName, String> {
+fn environment(rooms: &Rooms, view: &View, repository: &RepositoryName) -> Result<EnvironmentName, String> {
     if let Some(environment) = Settings(view).environment(repository) {
         return Ok(environment);
     }
     let mut counts: BTreeMap<EnvironmentName, usize> = BTreeMap::new();
-    for worker in workers(rooms).into_iter().filter(|worker| worker.liveness == Liveness::Alive) {
+    for worker in workers(rooms)
+        .into_iter()
+        .filter(|worker| worker.liveness == Liveness::Alive)
+    {
         *counts.entry(worker.capability.environment).or_default() += 1;
     }
     counts
         .into_iter()
         .max_by_key(|(_, count)| *count)
         .map(|(environment, _)| environment)
-        .ok_or_else(|| "no worker in reach: start a machine with the role worker ('pacmesh nodes')".to_owned())
+        .ok_or_else(|| {
+            "no worker in reach: start a machine with the role worker ('pacmesh nodes')".to_owned()
+        })
 }
 
 fn named_arches(
@@ -132,8 +152,12 @@ async fn probe_source(
     options: BuildOptions,
 ) -> Result<Vec<(Architecture, Probe)>, String> {
     let labelled = |reason: String| format!("{}: {reason}", source.label);
-    let Some(first) = arches.first() else { return Err(labelled("for no architecture".to_owned())) };
-    let probe = probe_one(rooms, reign, source.tree, first, environment).await.map_err(labelled)?;
+    let Some(first) = arches.first() else {
+        return Err(labelled("for no architecture".to_owned()));
+    };
+    let probe = probe_one(rooms, reign, source.tree, first, environment)
+        .await
+        .map_err(labelled)?;
     if probe.arches.iter().all(Architecture::is_any) {
         return Ok(vec![(Architecture::any(), probe)]);
     }
@@ -146,7 +170,9 @@ async fn probe_source(
         let of_arch = if arch == first {
             probe.clone()
         } else {
-            probe_one(rooms, reign, source.tree, arch, environment).await.map_err(labelled)?
+            probe_one(rooms, reign, source.tree, arch, environment)
+                .await
+                .map_err(labelled)?
         };
         probes.push((arch.clone(), of_arch));
     }
@@ -176,8 +202,12 @@ pub(super) async fn probe_one(
     able.sort_by_key(|worker| (worker.capability.node != rooms.node, worker.load));
     let mut last = format!("no worker with the environment {environment} is in reach: start one");
     for worker in able {
-        let request =
-            Request::Probe { reign, tree, arch: arch.clone(), environment: environment.clone() };
+        let request = Request::Probe {
+            reign,
+            tree,
+            arch: arch.clone(),
+            environment: environment.clone(),
+        };
         match rooms.ask(worker.capability.node, request, PROBE_WAIT).await {
             Ok(Reply::Probed(Ok(probe))) => return Ok(probe),
             Ok(Reply::Probed(Err(ProbeError::Source(reason)))) => return Err(reason),
@@ -208,17 +238,30 @@ pub(super) fn accept(
     catalogs: &BTreeMap<Architecture, Catalog>,
 ) -> Result<Accepted, String> {
     judge(schedule, probed, catalogs)?;
-    let Change::Submit { options, track, sources, .. } = &probed.carried.body else {
+    let Change::Submit {
+        options,
+        track,
+        sources,
+        ..
+    } = &probed.carried.body
+    else {
         return Err("this is not a submission".to_owned());
     };
-    let mut accepted = Accepted { entries: Vec::new(), jobs: Vec::new() };
+    let mut accepted = Accepted {
+        entries: Vec::new(),
+        jobs: Vec::new(),
+    };
     let mut seen = BTreeSet::new();
     for (source, probes) in sources.iter().zip(&probed.probes) {
         for (arch, probe) in probes {
             let job = new_job(view, probed, source, *options, arch, probe);
             let (id, known) = queue(rooms, view, &job, &mut accepted.entries)?;
             if seen.insert(id) {
-                accepted.jobs.push(AcceptedJob { job: id, base: probe.base.clone(), known });
+                accepted.jobs.push(AcceptedJob {
+                    job: id,
+                    base: probe.base.clone(),
+                    known,
+                });
             }
         }
         if let Some((_, probe)) = probes.first().filter(|_| *track) {
@@ -229,8 +272,13 @@ pub(super) fn accept(
     if !accepted.entries.is_empty() && Settings(view).environment(&probed.repository).is_none() {
         let name = settings::environment_of(&probed.repository);
         let version = view.setting_version(&name) + 1;
-        let setting = SettingV1 { version, value: probed.environment.to_string() };
-        accepted.entries.push(setting.entry(&name).map_err(|error| error.to_string())?);
+        let setting = SettingV1 {
+            version,
+            value: probed.environment.to_string(),
+        };
+        accepted
+            .entries
+            .push(setting.entry(&name).map_err(|error| error.to_string())?);
     }
     Ok(accepted)
 }
@@ -240,18 +288,25 @@ fn judge(
     probed: &Probed,
     catalogs: &BTreeMap<Architecture, Catalog>,
 ) -> Result<(), String> {
-    let Change::Submit { options, .. } = &probed.carried.body else { return Ok(()) };
+    let Change::Submit { options, .. } = &probed.carried.body else {
+        return Ok(());
+    };
     let all: Vec<&(Architecture, Probe)> = probed.probes.iter().flatten().collect();
     let mut bases: BTreeMap<(&PackageName, &Architecture), usize> = BTreeMap::new();
     for (arch, probe) in &all {
         *bases.entry((&probe.base, arch)).or_default() += 1;
     }
     if let Some(((base, _), _)) = bases.iter().find(|(_, count)| **count > 1) {
-        return Err(format!("{base} comes from two of these directories: name one of them"));
+        return Err(format!(
+            "{base} comes from two of these directories: name one of them"
+        ));
     }
     for (arch, catalog) in catalogs {
-        let candidate =
-            |probe| Candidate { probe, nocheck: options.nocheck, delivers: true };
+        let candidate = |probe| Candidate {
+            probe,
+            nocheck: options.nocheck,
+            delivers: true,
+        };
         // Packages of architecture `any` can satisfy those of every other, and need some architecture's packages.
         let batch: Vec<Candidate<'_>> = all
             .iter()
@@ -259,8 +314,11 @@ fn judge(
             .map(|(_, probe)| candidate(probe))
             .collect();
         let open = schedule.open_candidates(&probed.repository, arch);
-        let place =
-            Place { repository: &probed.repository, environment: &probed.environment, catalog };
+        let place = Place {
+            repository: &probed.repository,
+            environment: &probed.environment,
+            catalog,
+        };
         admit(&place, &batch, &open).map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             lines.join("\n")
@@ -303,12 +361,7 @@ fn new_job(
 }
 
 /// Queues a job that is new, failed or cancelled; the same request twice is one job.
-fn queue(
-    rooms: &Rooms,
-    view: &View,
-    job: &JobV1,
-    entries: &mut Vec<Entry>,
-) -> Result<(JobId, bool), String> {
+fn queue(rooms: &Rooms, view: &View, job: &JobV1, entries: &mut Vec<Entry>) -> Result<(JobId, bool), String> {
     let text = |error: pacmesh_protocol::codec::CodecError| error.to_string();
     let id = job_id(rooms.mesh, job).map_err(text)?;
     let known = match view.job(&id) {
@@ -333,7 +386,10 @@ fn tracked(
     options: BuildOptions,
     base: &PackageName,
 ) -> Result<Option<Entry>, String> {
-    let key = SourceKey { repository: probed.repository.clone(), base: base.clone() };
+    let key = SourceKey {
+        repository: probed.repository.clone(),
+        base: base.clone(),
+    };
     let seen = view.source(&key);
     if seen.is_some_and(|seen| !seen.removed && seen.tree == source.tree && seen.options == options) {
         return Ok(None);
@@ -353,13 +409,19 @@ fn tracked(
 
 /// Which node a text names: a display name, an id, or the beginning of one.
 pub(crate) fn find_node(view: &View, text: &str) -> Result<NodeId, String> {
-    let exact = view.members().find(|member| member.name.as_str() == text || member.id.to_string() == text);
+    let exact = view
+        .members()
+        .find(|member| member.name.as_str() == text || member.id.to_string() == text);
     if let Some(member) = exact {
         return Ok(member.id);
     }
-    let mut alike = view.members().filter(|member| text.len() >= 4 && member.id.to_string().starts_with(text));
+    let mut alike = view
+        .members()
+        .filter(|member| text.len() >= 4 && member.id.to_string().starts_with(text));
     match (alike.next(), alike.next()) {
         (Some(member), None) => Ok(member.id),
-        _ => Err(format!("no machine of this mesh is called '{text}': see 'pacmesh nodes'")),
+        _ => Err(format!(
+            "no machine of this mesh is called '{text}': see 'pacmesh nodes'"
+        )),
     }
 }

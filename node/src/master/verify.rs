@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Greatest length of a detached signature, in bytes.
-const SIGNATURE_LIMIT: usize = 16 << 10;
+const SIGNATURE_LIMIT: u64 = 16 << 10;
 
 /// A finished attempt that may be published.
 #[derive(Debug, Clone)]
@@ -63,11 +63,18 @@ pub(super) async fn verify(
         return Err(mismatch("the attempt did not finish".to_owned()));
     };
     check_names(built, report, probe).map_err(mismatch)?;
-    let mut blobs: Vec<Digest> = built.iter().flat_map(|p| [Some(p.archive), p.signature]).flatten().collect();
+    let mut blobs: Vec<Digest> = built
+        .iter()
+        .flat_map(|p| [Some(p.archive), p.signature])
+        .flatten()
+        .collect();
     blobs.extend(report.log);
     let missing = rooms.obtain(&blobs, &[worker]).await;
     if !missing.is_empty() {
-        return Err(VerifyError::Unreachable(format!("{} of its blobs are out of reach", missing.len())));
+        return Err(VerifyError::Unreachable(format!(
+            "{} of its blobs are out of reach",
+            missing.len()
+        )));
     }
     let view = rooms.ledger.view();
     let (keyring, demand) = (Arc::new(keyring(&view)), Settings(&view).verify());
@@ -80,7 +87,9 @@ pub(super) async fn verify(
     blobs.push(tree);
     let copies = copies::keep(rooms, blobs, vec![worker]).await;
     if copies.holders.is_empty() {
-        return Err(VerifyError::Unreachable("no storage in reach keeps a copy".to_owned()));
+        return Err(VerifyError::Unreachable(
+            "no storage in reach keeps a copy".to_owned(),
+        ));
     }
     Ok(Verified { packages, copies })
 }
@@ -99,7 +108,9 @@ pub(crate) fn keyring(view: &pacmesh_protocol::ledger::view::View) -> Keyring {
 
 /// Published are exactly the names of the probe, and `-debug` (DESIGN, "Building").
 fn check_names(built: &[BuiltPackage], report: &Report, probe: &Probe) -> Result<(), String> {
-    let debug: PackageName = format!("{}-debug", probe.base).parse().map_err(|_| "no debug name".to_owned())?;
+    let debug: PackageName = format!("{}-debug", probe.base)
+        .parse()
+        .map_err(|_| "no debug name".to_owned())?;
     let mut seen = BTreeSet::new();
     for package in built {
         let name = package.file.name();
@@ -112,14 +123,24 @@ fn check_names(built: &[BuiltPackage], report: &Report, probe: &Probe) -> Result
         let promised = probe.packages.iter().find(|promised| promised.name == *name);
         match promised {
             Some(promised) if promised.arch != *package.file.arch() => {
-                return Err(format!("{} should be of architecture {}", package.file, promised.arch));
+                return Err(format!(
+                    "{} should be of architecture {}",
+                    package.file, promised.arch
+                ));
             }
             None if *name != debug => return Err(format!("{name} is not named by the PKGBUILD")),
             _ => {}
         }
     }
-    match probe.packages.iter().find(|promised| !seen.contains(&promised.name)) {
-        Some(missing) => Err(format!("{} did not come out: see its package function", missing.name)),
+    match probe
+        .packages
+        .iter()
+        .find(|promised| !seen.contains(&promised.name))
+    {
+        Some(missing) => Err(format!(
+            "{} did not come out: see its package function",
+            missing.name
+        )),
         None => Ok(()),
     }
 }
@@ -130,7 +151,9 @@ async fn check(
     keyring: Arc<Keyring>,
     demand: Demand,
 ) -> Result<VerifiedPackage, VerifyError> {
-    let path = blobs.path(&built.archive);
+    let path = blobs
+        .path(&built.archive)
+        .ok_or_else(|| VerifyError::Unreachable("an archive vanished while it was verified".to_owned()))?;
     let signature = match &built.signature {
         Some(signature) => Some(
             blobs
@@ -142,25 +165,26 @@ async fn check(
     };
     let file = built.file.clone();
     let (expected, size, digest) = (built.sha256, built.size, built.archive);
-    let judged = tokio::task::spawn_blocking(move || -> Result<(PackageMeta, Option<Fingerprint>), String> {
-        let meta = archive::read(&path).map_err(|error| chain(&error))?;
-        meta.matches(&file).map_err(|error| error.to_string())?;
-        if meta.sha256 != expected || meta.compressed_size != size || meta.blake3 != digest {
-            return Err(format!("{file} has other hashes than its worker reported"));
-        }
-        let finding = match &signature {
-            None => Finding::Missing,
-            Some(_) if !demand.verifies() => Finding::Unverified,
-            Some(signature) => {
-                let data = File::open(&path).map_err(|error| error.to_string())?;
-                keyring.verify(data, signature, clock::wall_ms() / 1000).into()
+    let judged =
+        tokio::task::spawn_blocking(move || -> Result<(PackageMeta, Option<Fingerprint>), String> {
+            let meta = archive::read(&path).map_err(|error| chain(&error))?;
+            meta.matches(&file).map_err(|error| error.to_string())?;
+            if meta.sha256 != expected || meta.compressed_size != size || meta.blake3 != digest {
+                return Err(format!("{file} has other hashes than its worker reported"));
             }
-        };
-        let signer = decide(demand, finding).map_err(|refusal| format!("{file}: {}", chain(&refusal)))?;
-        Ok((meta, signer))
-    })
-    .await
-    .map_err(|error| VerifyError::Unreachable(error.to_string()))?;
+            let finding = match &signature {
+                None => Finding::Missing,
+                Some(_) if !demand.verifies() => Finding::Unverified,
+                Some(signature) => {
+                    let data = File::open(&path).map_err(|error| error.to_string())?;
+                    keyring.verify(data, signature, clock::wall_ms() / 1000).into()
+                }
+            };
+            let signer = decide(demand, finding).map_err(|refusal| format!("{file}: {}", chain(&refusal)))?;
+            Ok((meta, signer))
+        })
+        .await
+        .map_err(|error| VerifyError::Unreachable(error.to_string()))?;
     let (meta, signer) = judged.map_err(VerifyError::Mismatch)?;
     let built_at = u64::try_from(meta.build_date).unwrap_or_default();
     let bytes = codec::encode(&meta, META_LIMIT).map_err(|error| VerifyError::Mismatch(error.to_string()))?;
@@ -168,5 +192,10 @@ async fn check(
         .put_bytes(bytes)
         .await
         .map_err(|error| VerifyError::Unreachable(format!("its metadata cannot be kept: {error}")))?;
-    Ok(VerifiedPackage { built, signer, meta, built_at })
+    Ok(VerifiedPackage {
+        built,
+        signer,
+        meta,
+        built_at,
+    })
 }

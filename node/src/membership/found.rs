@@ -30,7 +30,9 @@ pub async fn found(
 ) -> Result<InitView, MembershipError> {
     home.prepare()?;
     if let Some(standing) = Standing::load(home)? {
-        return Err(MembershipError::Already { mesh: standing.mesh_name.to_string() });
+        return Err(MembershipError::Already {
+            mesh: standing.mesh_name.to_string(),
+        });
     }
     let node_name = node_name.unwrap_or_else(host_name);
     let keys = Keys::load_or_create(home, &node_name)?;
@@ -52,16 +54,23 @@ pub async fn found(
     let entries = founding_entries(&keys, &authority, &node_name, &mesh_name, &repository)?;
     let verify: Arc<dyn Verify> = Arc::new(Ed25519Verifier);
     let ledger = LedgerHandle::open(&home.ledger(), mesh, keys.node.clone(), verify).await?;
-    let reign = ReignId { term: 0, node: keys.node.id(), incarnation: ledger.incarnation() };
+    let reign = ReignId {
+        term: 0,
+        node: keys.node.id(),
+        incarnation: ledger.incarnation(),
+    };
     let written = write(&ledger, reign, entries).await;
     ledger.close().await;
     written?;
     Standing::new(mesh, mesh_name.clone(), Vec::new()).store(home)?;
     Ok(InitView {
-        mesh: Named { id: mesh.to_string(), name: mesh_name.to_string() },
+        mesh: Named {
+            id: mesh.to_string(),
+            name: mesh_name.to_string(),
+        },
         stanza: settings::stanza(&repository, &["http://localhost:7480".to_owned()]),
         repository: repository.to_string(),
-        recovery_code: authority.recovery_code().as_str().to_owned(),
+        recovery_code: authority.recovery_code().to_string(),
     })
 }
 
@@ -98,7 +107,11 @@ fn founding_entries(
         node: Some(node),
     };
     let setting = |name: String, value: &str| {
-        SettingV1 { version: 1, value: value.to_owned() }.entry(&name)
+        SettingV1 {
+            version: 1,
+            value: value.to_owned(),
+        }
+        .entry(&name)
     };
     let entrance = vec![admission.entry(&node)?, signer.entry(&certificate.fingerprint())?];
     let settings = vec![
@@ -111,7 +124,8 @@ fn founding_entries(
 
 fn default_mesh_name(repository: &Option<RepositoryName>) -> MeshName {
     let name = repository.as_ref().map_or("pacmesh", |name| name.as_str());
-    name.parse().unwrap_or_else(|_| unreachable!("a repository name is a mesh name"))
+    name.parse()
+        .unwrap_or_else(|_| unreachable!("a repository name is a mesh name"))
 }
 
 fn repository_named(mesh: &MeshName) -> RepositoryName {

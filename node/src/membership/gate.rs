@@ -7,13 +7,14 @@ use pacmesh_protocol::{
     entry::{CarriedKnock, Credential, Hello, KnockReply, Welcome},
     ids::{MeshId, NodeId},
     ledger::{
-        record::{Position, Record},
+        kinds::{InvitationStatementV1, InvitationV1},
+        record::{Position, Record, VALUE_LIMIT},
         view::View,
     },
 };
-use pacmesh_signing::membership::{Verdicts, verify_credential};
+use pacmesh_signing::membership::{CLOCK_TOLERANCE_MS, Verdicts, verify_credential};
 
-use crate::{clock, ledger::LedgerHandle, master::MasterHandle, transport::Gate};
+use crate::{clock, ledger::LedgerHandle, master, service::Receptionist, transport::Gate};
 
 /// Judges credentials by what the ledger says.
 #[derive(Debug, Clone)]
@@ -21,17 +22,24 @@ pub struct DoorKeeper {
     mesh: MeshId,
     node: NodeId,
     ledger: LedgerHandle,
-    master: MasterHandle,
+    receptionist: Receptionist,
 }
 
 impl DoorKeeper {
     /// The keeper of `node`'s door.
-    pub fn new(mesh: MeshId, node: NodeId, ledger: LedgerHandle, master: MasterHandle) -> Self {
-        Self { mesh, node, ledger, master }
+    pub fn new(mesh: MeshId, node: NodeId, ledger: LedgerHandle, receptionist: Receptionist) -> Self {
+        Self {
+            mesh,
+            node,
+            ledger,
+            receptionist,
+        }
     }
 
     fn credential(&self, view: &View) -> Credential {
-        Credential { links: view.credential_path(&self.node).unwrap_or_default() }
+        Credential {
+            links: view.credential_path(&self.node).unwrap_or_default(),
+        }
     }
 }
 
@@ -52,26 +60,45 @@ impl Gate for DoorKeeper {
         let verdicts = ByView(view);
         let member = verify_credential(&hello.credential, &hello.mesh, &self.mesh, &peer, &verdicts)
             .map_err(|error| error.to_string())?;
-        let records: Vec<_> = member.records.iter().map(|record: &Record| record.signed().clone()).collect();
-        self.ledger.merge(records).await.map_err(|error| error.to_string())?;
+        let records: Vec<_> = member
+            .records
+            .iter()
+            .map(|record: &Record| record.signed().clone())
+            .collect();
+        self.ledger
+            .merge(records)
+            .await
+            .map_err(|error| error.to_string())?;
         // The links may have brought verdicts' subjects into the light: what is in force now decides.
         if self.ledger.view().is_cut_off(&peer) {
             return Err("you are suspended or revoked in this mesh: ask its administrator".to_owned());
         }
-        self.ledger.learn_incarnation(hello.known).await.map_err(|error| error.to_string())?;
+        self.ledger
+            .learn_incarnation(hello.known)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(())
     }
 
     async fn welcome(&self) -> Option<Welcome> {
         let view = self.ledger.view();
         let now = clock::wall_ms();
-        view.has_open_invitation(now)
-            .then(|| Welcome { mesh: self.mesh, credential: self.credential(&view) })
+        let is_good = |invitation: &InvitationV1| {
+            let terms: Option<InvitationStatementV1> = invitation.statement.peek(VALUE_LIMIT).ok();
+            terms.is_some_and(|terms| terms.expires_ms.saturating_add(CLOCK_TOLERANCE_MS) > now)
+        };
+        view.open_invitations().any(is_good).then(|| Welcome {
+            mesh: self.mesh,
+            credential: self.credential(&view),
+        })
     }
 
     async fn knock(&self, from: SocketAddr, knock: CarriedKnock) -> KnockReply {
         tracing::info!(%from, name = %knock.knock.name, "somebody knocks");
-        self.master.knock(knock).await
+        match self.receptionist.rooms() {
+            Some(rooms) => master::bring_knock(rooms, knock).await,
+            None => KnockReply::Wait,
+        }
     }
 }
 

@@ -36,8 +36,15 @@ pub fn invite(
     let authority = Authority::load(secrets)?.ok_or(MembershipError::NoAuthority)?;
     let expires_ms = clock::wall_ms().saturating_add(expires.as_millis() as u64);
     let invitation = authority.invite(roles, expires_ms, uses)?;
-    let value = InvitationV1 { statement: invitation.statement().clone(), closed: false };
+    let value = InvitationV1 {
+        statement: invitation.statement().clone(),
+        closed: false,
+    };
     let entry = value.entry(&invitation.id())?;
     addresses.truncate(TOKEN_ADDRESSES);
-    Ok(Invited { token: Token::new(invitation, addresses)?, entry, expires_ms })
+    Ok(Invited {
+        token: Token::new(invitation, addresses)?,
+        entry,
+        expires_ms,
+    })
 }

@@ -21,7 +21,7 @@ use crate::{
     home::Home,
     ledger::LedgerHandle,
     local::views::{JoinView, Named},
-    transport::Transport,
+    transport::Joiner,
 };
 
 /// How long a joiner waits for a master to answer (FORMATS, "Who writes, and requests").
@@ -38,7 +38,9 @@ pub async fn join(
     let token: Token = token.parse()?;
     home.prepare()?;
     if let Some(standing) = Standing::load(home)? {
-        return Err(MembershipError::Already { mesh: standing.mesh_name.to_string() });
+        return Err(MembershipError::Already {
+            mesh: standing.mesh_name.to_string(),
+        });
     }
     let node_name = node_name.unwrap_or_else(host_name);
     let keys = Keys::load_or_create(home, &node_name)?;
@@ -52,7 +54,7 @@ async fn knock_until_answered(
     name: &NodeName,
 ) -> Result<(Signed, Credential), MembershipError> {
     let not_admitted = |reason: String| MembershipError::NotAdmitted(reason);
-    let transport = Transport::client(keys.node.transport_seed())
+    let transport = Joiner::new(&keys.node.transport_seed())
         .map_err(|error| not_admitted(format!("no connection can be made: {error}")))?;
     let deadline = Instant::now() + PATIENCE;
     let mut last = "the token names no address: make one on a node that runs".to_owned();
@@ -70,7 +72,8 @@ async fn knock_until_answered(
                 }
                 Ok(KnockReply::Wait) => {
                     waits = true;
-                    last = "no master is in reach of the node that was asked: try again when one is up".to_owned();
+                    last = "no master is in reach of the node that was asked: try again when one is up"
+                        .to_owned();
                 }
                 Err(reason) => {
                     last = format!("no member answers at {address}: {reason}: is that node up and in reach?");
@@ -87,7 +90,7 @@ async fn knock_until_answered(
 }
 
 async fn knock(
-    transport: &Transport,
+    transport: &Joiner,
     keys: &Keys,
     token: &Token,
     name: &NodeName,
@@ -98,13 +101,22 @@ async fn knock(
     let node = keys.node.id();
     let build = move |welcome: &Welcome, member: NodeId, exporter: [u8; 32]| {
         // The joiner checks first that the other end proves membership under the token's authority.
-        verify_credential(&welcome.credential, &welcome.mesh, &invitation.mesh(), &member, &NoVerdicts)
-            .map_err(|error| error.to_string())?;
+        verify_credential(
+            &welcome.credential,
+            &welcome.mesh,
+            &invitation.mesh(),
+            &member,
+            &NoVerdicts,
+        )
+        .map_err(|error| error.to_string())?;
         invitation
             .knock(node, name.clone(), certificate, member, exporter)
             .map_err(|error| error.to_string())
     };
-    transport.knock(address, build).await.map_err(|error| crate::error::chain(&error))
+    transport
+        .knock(address, build)
+        .await
+        .map_err(|error| crate::error::chain(&error))
 }
 
 async fn take_seat(
@@ -128,12 +140,27 @@ async fn take_seat(
     let view = ledger.view();
     ledger.close().await;
     merged?;
-    let mesh_name = view.mesh_name().clone();
-    let name = view.member(&node).map_or(admission.name.clone(), |member| member.name.clone());
+    let mesh_name = view.mesh_name().cloned().ok_or_else(|| {
+        MembershipError::NotAdmitted("the member that answered shows no founding".to_owned())
+    })?;
+    let name = view
+        .member(&node)
+        .map_or(admission.name.clone(), |member| member.name.clone());
     Standing::new(mesh, mesh_name.clone(), token.addresses().to_vec()).store(home)?;
     Ok(JoinView {
-        mesh: Named { id: mesh.to_string(), name: mesh_name.to_string() },
-        node: Named { id: node.to_string(), name: name.to_string() },
-        roles: admission.roles.iter().map(Role::name).map(str::to_owned).collect(),
+        mesh: Named {
+            id: mesh.to_string(),
+            name: mesh_name.to_string(),
+        },
+        node: Named {
+            id: node.to_string(),
+            name: name.to_string(),
+        },
+        roles: admission
+            .roles
+            .iter()
+            .map(Role::name)
+            .map(str::to_owned)
+            .collect(),
     })
 }

@@ -33,7 +33,17 @@ pub struct Standing {
 impl Standing {
     /// A node of this mesh.
     pub fn new(mesh: MeshId, mesh_name: MeshName, addresses: Vec<SocketAddr>) -> Self {
-        Self { version: VERSION, mesh: mesh.to_string(), mesh_name, addresses }
+        Self {
+            version: VERSION,
+            mesh: mesh.to_string(),
+            mesh_name,
+            addresses,
+        }
+    }
+
+    /// The same with other addresses.
+    pub fn with_addresses(self, addresses: Vec<SocketAddr>) -> Self {
+        Self { addresses, ..self }
     }
 
     /// Which mesh.
@@ -60,15 +70,19 @@ impl Standing {
     /// Writes the file, synced, whole or not at all.
     pub fn store(&self, home: &Home) -> Result<(), MembershipError> {
         let path = home.membership();
-        let failed = |source| MembershipError::File { path: path.clone(), source };
-        let text = toml::to_string(self)
-            .map_err(|error| failed(std::io::Error::other(error)))?;
+        let failed = |source| MembershipError::File {
+            path: path.clone(),
+            source,
+        };
+        let text = toml::to_string(self).map_err(|error| failed(std::io::Error::other(error)))?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        fs::File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)
     }
 
     /// Forgets the mesh (`leave`).
@@ -96,7 +110,11 @@ impl Keys {
         let node = Arc::new(NodeKey::load_or_create(&secrets)?);
         let user = format!("pacmesh {name} <{}@pacmesh.invalid>", node.id().short());
         let package = PackageKey::load_or_create(&secrets, &user, crate::clock::wall_ms() / 1000)?;
-        Ok(Self { secrets, node, package: Arc::new(package) })
+        Ok(Self {
+            secrets,
+            node,
+            package: Arc::new(package),
+        })
     }
 }
 
@@ -114,10 +132,16 @@ pub struct Seat {
 impl Seat {
     /// Reads who this node is; `None` for a node that waits.
     pub fn load(home: &Home, name: &NodeName) -> Result<Option<Self>, MembershipError> {
-        let Some(standing) = Standing::load(home)? else { return Ok(None) };
-        let mesh = standing
-            .mesh()
-            .ok_or_else(|| MembershipError::Standing { path: home.membership() })?;
-        Ok(Some(Self { mesh, standing, keys: Keys::load_or_create(home, name)? }))
+        let Some(standing) = Standing::load(home)? else {
+            return Ok(None);
+        };
+        let mesh = standing.mesh().ok_or_else(|| MembershipError::Standing {
+            path: home.membership(),
+        })?;
+        Ok(Some(Self {
+            mesh,
+            standing,
+            keys: Keys::load_or_create(home, name)?,
+        }))
     }
 }

@@ -42,7 +42,9 @@ pub struct RepositoryHandle {
 impl RepositoryHandle {
     /// A handle on what `layout` shows.
     pub fn of(layout: &Layout) -> Self {
-        Self { catalogue: layout.catalogue() }
+        Self {
+            catalogue: layout.catalogue(),
+        }
     }
 
     /// What is shown.
@@ -98,7 +100,9 @@ async fn show_all(rooms: &Arc<Rooms>, view: &View, layout: &mut Option<Layout>) 
             continue;
         }
         match show(rooms, view, layout, key, generation).await {
-            Ok(()) => tracing::info!(repository = %key.repository, arch = %key.arch, number = generation.number, "showing"),
+            Ok(()) => {
+                tracing::info!(repository = %key.repository, arch = %key.arch, number = generation.number, "showing")
+            }
             Err(error) => {
                 complete = false;
                 tracing::debug!(repository = %key.repository, number = generation.number, error = chain(&error), "not shown yet");
@@ -121,8 +125,11 @@ async fn show(
     let keeps = view.has_role(&rooms.node, Role::Storage);
     let mut placed = Vec::new();
     if keeps {
-        let wanted: Vec<Digest> =
-            releases.iter().flat_map(|release| [Some(release.archive), release.signature]).flatten().collect();
+        let wanted: Vec<Digest> = releases
+            .iter()
+            .flat_map(|release| [Some(release.archive), release.signature])
+            .flatten()
+            .collect();
         obtain(rooms, &wanted).await?;
         for release in &releases {
             let signature = match &release.signature {
@@ -135,13 +142,24 @@ async fn show(
     }
     let path = |digest: &Digest| rooms.blobs.path(digest).ok_or(ShowError::Missing(1));
     let (db, files) = (path(&generation.db)?, path(&generation.files)?);
-    let archives: BTreeMap<PackageFileName, Archive> =
-        releases.iter().map(|release| (release.file.clone(), archive_of(release))).collect();
+    let archives: BTreeMap<PackageFileName, Archive> = releases
+        .iter()
+        .map(|release| (release.file.clone(), archive_of(release)))
+        .collect();
     let mut owned = layout.take().ok_or(ShowError::Cut)?;
     let (key, generation) = (key.clone(), generation.clone());
     // Layout is blocking work on disk; it comes back with its outcome.
     let (back, outcome) = tokio::task::spawn_blocking(move || {
-        let outcome = lay_out(&mut owned, &key, &generation, &index, &archives, placed, keeps, (&db, &files));
+        let outcome = lay_out(
+            &mut owned,
+            &key,
+            &generation,
+            &index,
+            &archives,
+            placed,
+            keeps,
+            (&db, &files),
+        );
         (owned, outcome)
     })
     .await
@@ -152,7 +170,10 @@ async fn show(
 
 type Placed = (PackageFileName, Archive, std::path::PathBuf, Option<Vec<u8>>);
 
-#[expect(clippy::too_many_arguments, reason = "one step of `show`, moved whole to a thread that may block")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of `show`, moved whole to a thread that may block"
+)]
 fn lay_out(
     layout: &mut Layout,
     key: &GenerationKey,
@@ -188,13 +209,18 @@ async fn obtain(rooms: &Rooms, blobs: &[Digest]) -> Result<(), ShowError> {
 }
 
 fn archive_of(release: &ReleaseV1) -> Archive {
-    Archive { blake3: release.archive, size: release.size }
+    Archive {
+        blake3: release.archive,
+        size: release.size,
+    }
 }
 
 /// The releases that an index names, as the view describes them; a view that is ahead or behind comes again.
 fn releases(view: &View, key: &GenerationKey, index: &Index) -> Result<Vec<ReleaseV1>, ShowError> {
-    let in_force: BTreeMap<_, _> =
-        view.releases(&key.repository, &key.arch).map(|(package, release)| (&package.name, release)).collect();
+    let in_force: BTreeMap<_, _> = view
+        .releases(&key.repository, &key.arch)
+        .map(|(package, release)| (&package.name, release))
+        .collect();
     index
         .releases()
         .map(|(name, named)| {
@@ -234,7 +260,9 @@ impl Fallback for FromReplicas {
     async fn open(&self, key: &GenerationKey, file: &PublicFile) -> Result<Option<Remote>, Unavailable> {
         let view = self.rooms.ledger.view();
         let find = |name: &PackageFileName| {
-            view.releases(&key.repository, &key.arch).find(|(_, release)| release.file == *name).map(|(_, r)| r)
+            view.releases(&key.repository, &key.arch)
+                .find(|(_, release)| release.file == *name)
+                .map(|(_, r)| r)
         };
         let digest = match file {
             PublicFile::Archive(name) => match find(name) {

@@ -51,15 +51,23 @@ async fn take(rooms: &Arc<Rooms>, archive: BuiltArchive) -> Result<BuiltPackage,
 }
 
 async fn sign(rooms: &Arc<Rooms>, archive: &Digest) -> Result<Digest, String> {
-    let path = rooms.blobs.path(archive).ok_or("an archive vanished before it was signed")?;
+    let path = rooms
+        .blobs
+        .path(archive)
+        .ok_or("an archive vanished before it was signed")?;
     let key = rooms.keys.package.clone();
     let signature = tokio::task::spawn_blocking(move || {
         let file = File::open(path).map_err(|error| error.to_string())?;
-        key.sign_detached(file, clock::wall_ms() / 1000).map_err(|error| chain(&error))
+        key.sign_detached(file, clock::wall_ms() / 1000)
+            .map_err(|error| chain(&error))
     })
     .await
     .map_err(|error| error.to_string())??;
-    rooms.blobs.put_bytes(signature).await.map_err(|error| chain(&error))
+    rooms
+        .blobs
+        .put_bytes(signature)
+        .await
+        .map_err(|error| chain(&error))
 }
 
 async fn pin(rooms: &Rooms, blob: &Digest) -> Result<(), String> {
@@ -90,7 +98,11 @@ pub(super) async fn unpin(rooms: &Rooms, report: &Report) {
         Outcome::Built(packages) => packages.as_slice(),
         _ => &[],
     };
-    let blobs = packages.iter().flat_map(|p| [Some(p.archive), p.signature]).chain([report.log]).flatten();
+    let mut blobs: Vec<Digest> = report.log.into_iter().collect();
+    for package in packages {
+        blobs.push(package.archive);
+        blobs.extend(package.signature);
+    }
     for blob in blobs {
         if let Err(error) = rooms.blobs.unpin(&blob, PIN).await {
             tracing::warn!(error = chain(&error), "a pin could not be removed");

@@ -98,8 +98,15 @@ impl WorkerHandle {
     /// Answers a request of the master; who may ask was checked before.
     pub async fn ask(&self, rooms: &Arc<Rooms>, master: NodeId, request: Request) -> Reply {
         match request {
-            Request::Probe { tree, arch, environment, .. } => {
-                let Ok(_permit) = self.probes.acquire().await else { return refused("this node is stopping") };
+            Request::Probe {
+                tree,
+                arch,
+                environment,
+                ..
+            } => {
+                let Ok(_permit) = self.probes.acquire().await else {
+                    return refused("this node is stopping");
+                };
                 Reply::Probed(probe::probe(rooms, master, tree, &arch, &environment).await)
             }
             Request::Order { order } => self.order(rooms, master, *order),
@@ -122,7 +129,11 @@ impl WorkerHandle {
     }
 
     fn order(&self, rooms: &Arc<Rooms>, master: NodeId, order: Order) -> Reply {
-        let known = self.with(|desk| desk.slips.get(&order.job).map(|slip| (slip.order.fence, slip.report.is_some())));
+        let known = self.with(|desk| {
+            desk.slips
+                .get(&order.job)
+                .map(|slip| (slip.order.fence, slip.report.is_some()))
+        });
         match known {
             Some((fence, _)) if fence >= order.fence => return Reply::Done,
             // An older attempt of the same job is in the way; it ends, and the master asks again.
@@ -145,7 +156,11 @@ impl WorkerHandle {
         let slip = Slip {
             order: journey.order.clone(),
             folder: journey.path(),
-            stage: if report.is_some() { Stage::Done } else { Stage::Prepare },
+            stage: if report.is_some() {
+                Stage::Done
+            } else {
+                Stage::Prepare
+            },
             started_ms: journey.started_ms,
             report: report.clone(),
             cancel,
@@ -166,7 +181,10 @@ impl WorkerHandle {
     /// Tells the others how busy this node is.
     async fn announce(&self, rooms: &Rooms) {
         let running = self.running();
-        rooms.discovery.update(move |record| record.running = running).await;
+        rooms
+            .discovery
+            .update(move |record| record.running = running)
+            .await;
     }
 
     fn cancel(&self, job: JobId, fence: Fence) -> Reply {
@@ -253,7 +271,10 @@ impl WorkerHandle {
         if !rooms.obtain(&[log], &[]).await.is_empty() {
             return Err("no machine in reach keeps the log of this job: start more of them".to_owned());
         }
-        let path = rooms.blobs.path(&log).ok_or("the log vanished while it was looked for: ask again")?;
+        let path = rooms
+            .blobs
+            .path(&log)
+            .ok_or("the log vanished while it was looked for: ask again")?;
         Ok(file_from(path, offset))
     }
 
@@ -269,14 +290,17 @@ impl WorkerHandle {
         stream::unfold(state, move |(worker, folder, offset, last)| async move {
             let mut last = last;
             loop {
-                let running = worker.with(|desk| desk.slips.get(&job).is_some_and(|slip| slip.report.is_none()));
+                let running =
+                    worker.with(|desk| desk.slips.get(&job).is_some_and(|slip| slip.report.is_none()));
                 let path = folder.clone();
                 let read = tokio::task::spawn_blocking(move || read_log(&path, offset)).await;
                 let bytes = match read {
                     Ok(Ok(bytes)) => bytes,
                     // The folder goes away with its attempt.
                     Ok(Err(_)) => return None,
-                    Err(error) => return Some((Err(io::Error::other(error)), (worker, folder, offset, true))),
+                    Err(error) => {
+                        return Some((Err(io::Error::other(error)), (worker, folder, offset, true)));
+                    }
                 };
                 if !bytes.is_empty() {
                     let next = offset + bytes.len() as u64;
@@ -297,7 +321,9 @@ impl WorkerHandle {
 }
 
 fn refused(reason: &str) -> Reply {
-    Reply::Refused { reason: reason.to_owned() }
+    Reply::Refused {
+        reason: reason.to_owned(),
+    }
 }
 
 fn read_log(folder: &std::path::Path, offset: u64) -> Result<Vec<u8>, String> {

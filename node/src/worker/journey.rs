@@ -77,7 +77,14 @@ impl Journey {
     pub(super) fn new(root: &Path, master: NodeId, order: Order) -> Self {
         let reign = order.fence.reign;
         let id = format!("{}-{}-{}", order.job.short(), reign.term, order.fence.number);
-        Self { order, started_ms: started_now(), master, root: root.to_owned(), id, folder: None }
+        Self {
+            order,
+            started_ms: started_now(),
+            master,
+            root: root.to_owned(),
+            id,
+            folder: None,
+        }
     }
 
     /// An attempt of an earlier life, with its report if it ended.
@@ -135,7 +142,9 @@ async fn keep_report(journey: &Journey, report: &Report) {
     if journey.folder.is_none() {
         return;
     }
-    let Ok(bytes) = codec::encode(report, FRAME_LIMIT) else { return };
+    let Ok(bytes) = codec::encode(report, FRAME_LIMIT) else {
+        return;
+    };
     let written = tokio::task::spawn_blocking(move || {
         let mut file = tempfile::NamedTempFile::new_in(&path)?;
         std::io::Write::write_all(&mut file, &bytes)?;
@@ -162,7 +171,9 @@ async fn deliver(
             report.fence = fence;
         }
         if let Some(master) = rooms.master.leadership().master() {
-            let request = Request::Report { report: Box::new(report.clone()) };
+            let request = Request::Report {
+                report: Box::new(report.clone()),
+            };
             match rooms.ask(master, request, MASTER_WAIT).await {
                 Ok(Reply::Done) => return,
                 other => tracing::debug!(job = %report.job.short(), ?other, "a report was not taken yet"),
@@ -219,9 +230,10 @@ async fn work(
 fn failed(stop: Stop) -> Outcome {
     match stop {
         Stop::Cancelled => Outcome::Cancelled,
-        Stop::Failed(class, error) => {
-            Outcome::Failed { class, error: error.chars().take(500).collect() }
-        }
+        Stop::Failed(class, error) => Outcome::Failed {
+            class,
+            error: error.chars().take(500).collect(),
+        },
     }
 }
 
@@ -249,7 +261,9 @@ async fn build(
         let seen = read_probe(&folder, &order)?;
         compare(&order.probe, &seen, false)?;
         let version = ask_pkgrel(rooms, worker, &order, seen.version, cancelled).await?;
-        folder.set_pkgrel(version.pkgrel()).map_err(|error| Stop::mismatch(chain(&error)))?;
+        folder
+            .set_pkgrel(version.pkgrel())
+            .map_err(|error| Stop::mismatch(chain(&error)))?;
     }
     report.stage = Stage::Build;
     worker.set_stage(&order.job, Stage::Build);
@@ -266,11 +280,16 @@ async fn build(
 async fn open(rooms: &Arc<Rooms>, journey: &Journey) -> Result<AttemptFolder, Stop> {
     let order = &journey.order;
     let host = HostEnvironment::detect().map_err(|error| Stop::lost(chain(&error)))?;
-    let wanted: Vec<Digest> =
-        [order.tree, order.makepkg_conf].into_iter().chain(order.inputs.iter().map(|i| i.archive)).collect();
+    let wanted: Vec<Digest> = [order.tree, order.makepkg_conf]
+        .into_iter()
+        .chain(order.inputs.iter().map(|i| i.archive))
+        .collect();
     let missing = rooms.obtain(&wanted, &[journey.master]).await;
     if !missing.is_empty() {
-        return Err(Stop::lost(format!("{} of the blobs it needs are out of reach", missing.len())));
+        return Err(Stop::lost(format!(
+            "{} of the blobs it needs are out of reach",
+            missing.len()
+        )));
     }
     let conf = rooms
         .blobs
@@ -282,13 +301,24 @@ async fn open(rooms: &Arc<Rooms>, journey: &Journey) -> Result<AttemptFolder, St
     let mut inputs = Vec::new();
     for input in &order.inputs {
         let path = rooms.blobs.path(&input.archive).ok_or_else(vanished)?;
-        inputs.push(InputArchive { file: input.file.clone(), path });
+        inputs.push(InputArchive {
+            file: input.file.clone(),
+            path,
+        });
     }
     let tree = rooms.blobs.path(&order.tree).ok_or_else(vanished)?;
-    let note = Note { master: journey.master, order: order.clone(), started_ms: journey.started_ms };
+    let note = Note {
+        master: journey.master,
+        order: order.clone(),
+        started_ms: journey.started_ms,
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
     let spec = AttemptSpec {
-        arch: if order.arch.is_any() { host.arch } else { order.arch.clone() },
+        arch: if order.arch.is_any() {
+            host.arch
+        } else {
+            order.arch.clone()
+        },
         epoch: order.epoch,
         options: order.options,
         inputs,
@@ -339,8 +369,11 @@ async fn stage(
             let mut running = match other {
                 Some(Adopted::Running(running)) => running,
                 _ => {
-                    let runner = RunnerCommand::this_program().map_err(|error| Stop::lost(error.to_string()))?;
-                    folder.start_stage(stage, &runner).map_err(|error| Stop::lost(chain(&error)))?
+                    let runner =
+                        RunnerCommand::this_program().map_err(|error| Stop::lost(error.to_string()))?;
+                    folder
+                        .start_stage(stage, &runner)
+                        .map_err(|error| Stop::lost(chain(&error)))?
                 }
             };
             let ended = tokio::select! {
@@ -369,28 +402,54 @@ fn read_probe(folder: &AttemptFolder, order: &Order) -> Result<Probe, Stop> {
 /// What differs from the probe beyond `pkgver()` fails, with both lines (DESIGN, "Building").
 fn compare(promised: &Probe, seen: &Probe, with_new_pkgrel: bool) -> Result<(), Stop> {
     let differs = |what: &str, a: String, b: String| {
-        Err(Stop::mismatch(format!("the PKGBUILD changed its {what}: it said '{a}', and now says '{b}'")))
+        Err(Stop::mismatch(format!(
+            "the PKGBUILD changed its {what}: it said '{a}', and now says '{b}'"
+        )))
     };
     if promised.base != seen.base {
         return differs("pkgbase", promised.base.to_string(), seen.base.to_string());
     }
     if promised.arches != seen.arches {
-        return differs("arch", format!("{:?}", promised.arches), format!("{:?}", seen.arches));
+        return differs(
+            "arch",
+            format!("{:?}", promised.arches),
+            format!("{:?}", seen.arches),
+        );
     }
     if promised.packages != seen.packages {
         let pair = promised.packages.iter().zip(&seen.packages).find(|(a, b)| a != b);
         let (a, b) = pair.map_or_else(
-            || (format!("{} packages", promised.packages.len()), format!("{} packages", seen.packages.len())),
-            |(a, b)| (format!("{} {:?} {:?}", a.name, a.depends, a.provides), format!("{} {:?} {:?}", b.name, b.depends, b.provides)),
+            || {
+                (
+                    format!("{} packages", promised.packages.len()),
+                    format!("{} packages", seen.packages.len()),
+                )
+            },
+            |(a, b)| {
+                (
+                    format!("{} {:?} {:?}", a.name, a.depends, a.provides),
+                    format!("{} {:?} {:?}", b.name, b.depends, b.provides),
+                )
+            },
         );
         // Provisions may name the version that pkgver() has just raised.
-        let names = |probe: &Probe| probe.packages.iter().map(|p| (p.name.clone(), p.arch.clone(), p.depends.clone())).collect::<Vec<_>>();
+        let names = |probe: &Probe| {
+            probe
+                .packages
+                .iter()
+                .map(|p| (p.name.clone(), p.arch.clone(), p.depends.clone()))
+                .collect::<Vec<_>>()
+        };
         if !promised.has_pkgver || names(promised) != names(seen) {
             return differs("packages", a, b);
         }
     }
     if promised.makedepends != seen.makedepends || promised.checkdepends != seen.checkdepends {
-        return differs("makedepends", promised.makedepends.join(" "), seen.makedepends.join(" "));
+        return differs(
+            "makedepends",
+            promised.makedepends.join(" "),
+            seen.makedepends.join(" "),
+        );
     }
     let same_version = if with_new_pkgrel {
         promised.version.upstream() == seen.version.upstream()
@@ -414,7 +473,11 @@ async fn ask_pkgrel(
     loop {
         let fence = worker.fence(&order.job).unwrap_or(order.fence);
         if let Some(master) = rooms.master.leadership().master() {
-            let request = Request::Prepared { job: order.job, fence, version: version.clone() };
+            let request = Request::Prepared {
+                job: order.job,
+                fence,
+                version: version.clone(),
+            };
             let answer = tokio::select! {
                 answer = rooms.ask(master, request, MASTER_WAIT) => answer,
                 _ = cancelled.changed() => return Err(Stop::Cancelled),
@@ -440,7 +503,9 @@ async fn collect_packages(
     journey: &Journey,
     report: &mut Report,
 ) -> Result<Outcome, Stop> {
-    let Some(folder) = &journey.folder else { return Err(Stop::lost("there is no folder")) };
+    let Some(folder) = &journey.folder else {
+        return Err(Stop::lost("there is no folder"));
+    };
     report.stage = Stage::Collect;
     worker.set_stage(&journey.order.job, Stage::Collect);
     let packages = collect::collect(rooms, folder)

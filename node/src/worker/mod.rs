@@ -7,15 +7,20 @@
 //! * [`attempt`]: the durable folder of an attempt, and its stages
 //! * [`runner`]: the process that runs a stage
 //! * [`srcinfo`], [`provides`]: what a PKGBUILD needs, and what the environment has
+//! * `desk`, `journey`, `probe`, `collect`: the master's orders, one attempt from order to acknowledged report
 
 pub mod attempt;
+mod collect;
+mod desk;
 pub mod environment;
 mod etc;
 mod install;
+mod journey;
 mod layout;
 mod leftovers;
 mod log;
 mod makepkg;
+mod probe;
 mod process;
 pub mod provides;
 pub mod runner;
@@ -25,6 +30,7 @@ mod spec;
 pub mod srcinfo;
 mod stage;
 
+pub use desk::WorkerHandle;
 pub use makepkg::DEFAULT_MAKEPKG_CONF;
 
 #[cfg(test)]

@@ -33,7 +33,10 @@ pub(super) async fn probe(
     let faulty = |reason: String| ProbeError::Worker(reason);
     let host = HostEnvironment::detect().map_err(|error| faulty(chain(&error)))?;
     if host.name != *environment {
-        return Err(faulty(format!("it has the environment {}, not {environment}", host.name)));
+        return Err(faulty(format!(
+            "it has the environment {}, not {environment}",
+            host.name
+        )));
     }
     if !rooms.obtain(&[tree], &[master]).await.is_empty() {
         return Err(faulty("the source tree is out of reach".to_owned()));
@@ -47,8 +50,15 @@ pub(super) async fn probe(
 
 async fn make(rooms: &Rooms, tree: Digest, arch: Architecture) -> Result<AttemptFolder, ProbeError> {
     let faulty = |reason: String| ProbeError::Worker(reason);
-    let path = rooms.blobs.path(&tree).ok_or_else(|| faulty("the source tree vanished".to_owned()))?;
-    let id = format!("probe-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let path = rooms
+        .blobs
+        .path(&tree)
+        .ok_or_else(|| faulty("the source tree vanished".to_owned()))?;
+    let id = format!(
+        "probe-{}-{}",
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    );
     let root = rooms.config.home.builds();
     let spec = AttemptSpec {
         arch,
@@ -61,8 +71,14 @@ async fn make(rooms: &Rooms, tree: Digest, arch: Architecture) -> Result<Attempt
     };
     tokio::task::spawn_blocking(move || {
         let blob = std::fs::File::open(&path).map_err(|error| error.to_string())?;
-        AttemptFolder::create(&root, &id, spec, DEFAULT_MAKEPKG_CONF, std::io::BufReader::new(blob))
-            .map_err(|error| chain(&error))
+        AttemptFolder::create(
+            &root,
+            &id,
+            spec,
+            DEFAULT_MAKEPKG_CONF,
+            std::io::BufReader::new(blob),
+        )
+        .map_err(|error| chain(&error))
     })
     .await
     .map_err(|error| faulty(error.to_string()))?
@@ -72,8 +88,9 @@ async fn make(rooms: &Rooms, tree: Digest, arch: Architecture) -> Result<Attempt
 async fn read(folder: &AttemptFolder, arch: &Architecture) -> Result<Probe, ProbeError> {
     let faulty = |reason: String| ProbeError::Worker(reason);
     let runner = RunnerCommand::this_program().map_err(|error| faulty(error.to_string()))?;
-    let mut stage =
-        folder.start_stage(RunStage::Probe, &runner).map_err(|error| faulty(chain(&error)))?;
+    let mut stage = folder
+        .start_stage(RunStage::Probe, &runner)
+        .map_err(|error| faulty(chain(&error)))?;
     let status = stage.wait().await.map_err(|error| faulty(chain(&error)))?;
     match status.outcome {
         StageOutcome::Done => {}
@@ -84,7 +101,9 @@ async fn read(folder: &AttemptFolder, arch: &Architecture) -> Result<Probe, Prob
     let text = folder.srcinfo().map_err(|error| faulty(chain(&error)))?;
     let parsed = srcinfo::parse(&text, arch).map_err(|error| ProbeError::Source(chain(&error)))?;
     let encoded = codec::encode(&parsed.probe, pacmesh_protocol::wire::FRAME_LIMIT / 2);
-    encoded.map_err(|_| ProbeError::Source("its metadata is too long: does it name thousands of packages?".to_owned()))?;
+    encoded.map_err(|_| {
+        ProbeError::Source("its metadata is too long: does it name thousands of packages?".to_owned())
+    })?;
     Ok(parsed.probe)
 }
 
@@ -92,6 +111,9 @@ async fn read(folder: &AttemptFolder, arch: &Architecture) -> Result<Probe, Prob
 pub(super) async fn clear(folder: AttemptFolder) {
     let removed = tokio::task::spawn_blocking(move || folder.remove()).await;
     if let Ok(Err(error)) = removed {
-        tracing::warn!(error = chain(&error), "the folder of a probe could not be removed");
+        tracing::warn!(
+            error = chain(&error),
+            "the folder of a probe could not be removed"
+        );
     }
 }

@@ -289,7 +289,7 @@ pub struct SourceV1 {
 }
 
 /// Options that are part of what a job is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct BuildOptions {
     /// Skip `check()` (makepkg(8)).
     pub nocheck: bool,
