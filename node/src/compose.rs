@@ -39,6 +39,7 @@ use crate::{
     rooms::Rooms,
     service::Receptionist,
     transport::{Transport, TransportConfig, TransportError},
+    vitals,
     worker::{WorkerHandle, environment::HostEnvironment},
 };
 
@@ -274,6 +275,7 @@ impl Mesh {
             stopped.clone(),
         ));
         tasks.spawn(links::spread(rooms.clone(), stopped.clone()));
+        tasks.spawn(vitals::watch(rooms.clone(), stopped.clone()));
         tasks.spawn(driver.run(stopped.clone()));
         tasks.spawn(repository::keep(rooms.clone(), layout, stopped.clone()));
         tasks.spawn(serve(rooms.clone(), listener, stopped));

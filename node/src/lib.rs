@@ -23,4 +23,5 @@ pub mod settings;
 pub mod source;
 pub mod telemetry;
 pub mod transport;
+pub mod vitals;
 pub mod worker;

@@ -146,6 +146,12 @@ pub(super) fn workers(rooms: &Rooms) -> Vec<WorkerState> {
         .filter_map(|member| {
             let record = table.record(&member.id)?;
             let liveness = match table.state(&member.id) {
+                // A member that only a third reaches keeps what it builds, and gets nothing new from here.
+                Some(MemberState::Alive)
+                    if table.members.get(&member.id).is_some_and(|seen| seen.relayed) =>
+                {
+                    Liveness::Suspect
+                }
                 None | Some(MemberState::Alive) => Liveness::Alive,
                 Some(MemberState::Suspect) => Liveness::Suspect,
                 Some(MemberState::Lost) if somebody_to_ask => Liveness::Lost,

@@ -152,7 +152,9 @@ impl ReignDriver {
         let there = table
             .members
             .iter()
-            .filter(|(_, seen)| matches!(seen.state, MemberState::Alive | MemberState::Suspect))
+            .filter(|(_, seen)| {
+                matches!(seen.state, MemberState::Alive | MemberState::Suspect) && !seen.relayed
+            })
             .filter_map(|(node, seen)| Some((*node, seen.record.as_ref()?.incarnation)))
             .chain([(self.rooms.node, self.rooms.ledger.incarnation())])
             .collect();
