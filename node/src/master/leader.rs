@@ -14,6 +14,7 @@ use pacmesh_protocol::{
     ids::{Digest, JobId, NodeId, RequestId},
     ledger::{
         kinds::GenerationKey,
+        order::Fact,
         record::{Entry, Record, ReignId},
         view::View,
     },
@@ -80,6 +81,8 @@ pub(super) struct Leader {
     catalogs: Catalogs,
     pace: Pace,
     pace_again: Option<pacmesh_protocol::machine::Instant>,
+    /// Something changed since generations were last looked at.
+    changed: bool,
     /// By tree and architecture; the environment is the repository's one.
     probes: BTreeMap<(Digest, Architecture), Probe>,
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
@@ -99,6 +102,7 @@ impl Leader {
             catalogs: Catalogs::default(),
             pace: Pace::default(),
             pace_again: None,
+            changed: true,
             probes: BTreeMap::new(),
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -159,6 +163,7 @@ impl Leader {
     }
 
     async fn tell_view(&mut self) {
+        self.changed = true;
         let view = self.rooms.ledger.view();
         let update = self.catalogs.update(&self.rooms, &view).await;
         if !update.jobs.is_empty() || !update.catalogs.is_empty() {
@@ -171,6 +176,11 @@ impl Leader {
     }
 
     fn publish_generations(&mut self) {
+        let waited = self.pace_again.is_some_and(|again| again <= clock::now());
+        if !self.changed && !waited {
+            return;
+        }
+        self.changed = false;
         let view = self.rooms.ledger.view();
         let (due, again) = self.pace.due(&view, clock::now());
         self.pace_again = again;
@@ -195,6 +205,7 @@ impl Leader {
             Event::Submission { reply, result } => self.accept(reply, result).await,
             Event::Generation { key, result } => {
                 self.pace.ended(&key);
+                self.changed = true;
                 match result {
                     Ok(number) => {
                         tracing::info!(repository = %key.repository, arch = %key.arch, number, "generation published");
@@ -265,8 +276,9 @@ impl Leader {
             Err(reason) => return answer(reply, CarriedReply::Refused { reason }),
         };
         let view = self.rooms.ledger.view();
-        if let Some(known) = recorded(&self.rooms, &view, &carried.request).await {
-            return answer(reply, known);
+        if let Some((record, jobs)) = recorded(&self.rooms, &view, &carried.request).await {
+            self.answer_when_copied(record, jobs, None, reply);
+            return;
         }
         if let Err(reason) = changes::check_rights(&view, &carried.origin, &carried.body) {
             return answer(reply, CarriedReply::Refused { reason });
@@ -379,6 +391,16 @@ impl Leader {
                 );
             }
         };
+        self.answer_when_copied(record, jobs, holders, reply);
+    }
+
+    fn answer_when_copied(
+        &mut self,
+        record: Record,
+        jobs: Vec<AcceptedJob>,
+        holders: Option<copies::Copies>,
+        reply: oneshot::Sender<CarriedReply>,
+    ) {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
             let holders = match holders {
@@ -423,28 +445,21 @@ fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     let _ = reply.send(value);
 }
 
-/// The answer to a request that some master recorded before.
-async fn recorded(rooms: &Rooms, view: &View, request: &RequestId) -> Option<CarriedReply> {
+/// The record of a request that some master wrote before, with the jobs that it is about.
+async fn recorded(rooms: &Rooms, view: &View, request: &RequestId) -> Option<(Record, Vec<AcceptedJob>)> {
     let hash = *view.request(request)?;
     let signed = rooms.ledger.pull(vec![hash]).await.ok()?.into_iter().next()?;
     let record = Record::trusted(signed).ok()?;
-    let jobs = record
-        .body()
-        .entries
-        .iter()
-        .filter_map(|entry| match pacmesh_protocol::ledger::order::Fact::read(entry) {
-            pacmesh_protocol::ledger::order::Fact::Job(job, value) => Some(AcceptedJob {
-                job,
-                base: value.base,
-                known: true,
-            }),
-            _ => None,
-        })
-        .collect();
-    Some(CarriedReply::Accepted {
-        jobs,
-        copies: Settings(view).copies(),
-    })
+    let about = |entry: &Entry| match Fact::read(entry) {
+        Fact::Job(job, value) => Some(AcceptedJob {
+            job,
+            base: value.base,
+            known: true,
+        }),
+        _ => None,
+    };
+    let jobs = record.body().entries.iter().filter_map(about).collect();
+    Some((record, jobs))
 }
 
 /// What the schedule wants.
