@@ -187,12 +187,12 @@ impl ReignDriver {
             }
             Message::Abdicated { from, reign } => self.feed(Input::Abdicated { from, reign }).await,
             Message::Abdicate { to } => self.feed(Input::Abdicate { to }).await,
-            Message::Lead(message) => self.to_leader(message).await,
+            Message::Lead(message) => self.pass_on(message),
         }
     }
 
     /// A question to the leader is dropped, and so answered by its handle, while this node does not lead.
-    async fn to_leader(&mut self, message: LeaderMessage) {
+    fn pass_on(&self, message: LeaderMessage) {
         if let Some(leading) = &self.leading {
             if let Err(error) = leading.sender.try_send(message) {
                 tracing::warn!(%error, "the leader is overloaded");

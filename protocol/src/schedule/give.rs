@@ -169,7 +169,7 @@ impl Job {
             arch: value.arch.clone(),
             environment: value.environment.clone(),
             tree: value.tree,
-            options: value.options.clone(),
+            options: value.options,
             makepkg_conf: value.makepkg_conf,
             snapshot: value.snapshot,
             epoch: value.epoch,
