@@ -68,7 +68,7 @@ impl<'a> Authority<'a> {
     }
 
     /// Whether the authority itself said this verdict.
-    fn said(&self, subject: &NodeId, verdict: &VerdictV1) -> bool {
+    pub(super) fn said(&self, subject: &NodeId, verdict: &VerdictV1) -> bool {
         let (signed, revoked, generation) = match &verdict.ruling {
             Ruling::Suspended { .. } => return false,
             Ruling::Revoked { statement } => (statement, true, 0),

@@ -9,7 +9,7 @@ use super::{
     constitution::{Authority, Constitution},
     kinds::{
         BindingKey, GenerationKey, GenerationV1, InvitationV1, JobV1, PackageKey, PackageV1, ReleaseV1,
-        SettingV1, SignerV1, SourceKey, SourceV1,
+        Ruling, SettingV1, SignerV1, SourceKey, SourceV1,
     },
     member::Member,
     order::{Fact, Rank},
@@ -36,6 +36,8 @@ type InForce<K, V> = BTreeMap<K, (Rank, V)>;
 pub struct View {
     constitution: Constitution,
     incarnations: BTreeMap<NodeId, u64>,
+    positions: BTreeMap<NodeId, Position>,
+    verdicts: BTreeMap<NodeId, (u64, bool)>,
     admissions: BTreeMap<NodeId, Signed>,
     invitations: InForce<InvitationId, InvitationV1>,
     signers: InForce<Fingerprint, SignerV1>,
@@ -71,6 +73,9 @@ impl View {
             view.take(ledger, &authority, author, slot);
         }
         for record in ledger.records() {
+            let (author, position) = (record.author(), record.position());
+            let greatest = view.positions.entry(author).or_insert(position);
+            *greatest = position.max(*greatest);
             if let Some(request) = record.body().request {
                 view.requests.insert(request, record.hash());
             }
@@ -88,6 +93,9 @@ impl View {
                 continue;
             }
             let counts = match &*candidate.fact {
+                Fact::Verdict(subject, value) => {
+                    authority.said(subject, value) || self.constitution.counts(author, &candidate.rank)
+                }
                 Fact::Invitation(id, value) => authority
                     .invitation(&value.statement)
                     .is_some_and(|terms| terms.invitation == *id),
@@ -122,8 +130,16 @@ impl View {
                     self.packages.insert(key.clone(), (**value).clone());
                 }
             }
-            Fact::Admission(..) | Fact::Member(..) | Fact::Verdict(..) | Fact::Binding(..) | Fact::Unread => {
+            Fact::Verdict(subject, value) => {
+                let said = match value.ruling {
+                    Ruling::Revoked { .. } => return,
+                    Ruling::Suspended { generation } => (generation, false),
+                    Ruling::Reinstated { generation, .. } => (generation, true),
+                };
+                let greatest = self.verdicts.entry(*subject).or_insert(said);
+                *greatest = said.max(*greatest);
             }
+            Fact::Admission(..) | Fact::Member(..) | Fact::Binding(..) | Fact::Unread => {}
         }
     }
 
@@ -228,6 +244,17 @@ impl View {
     /// The greatest life of a member of which a record is held; 0 for none.
     pub fn greatest_incarnation(&self, node: &NodeId) -> u64 {
         self.incarnations.get(node).copied().unwrap_or(0)
+    }
+
+    /// The greatest place of a member's records that are held: where a verdict on it cuts.
+    pub fn greatest_position(&self, node: &NodeId) -> Option<Position> {
+        self.positions.get(node).copied()
+    }
+
+    /// The greatest generation of suspensions and reinstatements of a node, and whether a reinstatement has it;
+    /// `(0, false)` for one that was never judged.
+    pub fn verdict(&self, node: &NodeId) -> (u64, bool) {
+        self.verdicts.get(node).copied().unwrap_or((0, false))
     }
 
     /// The admission records from the founder to `node`: its credential.

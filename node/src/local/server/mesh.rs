@@ -1,0 +1,303 @@
+//! Inviting, leaving, handing over, settings: what is said to the mesh as a whole.
+
+use std::{sync::Arc, time::Duration};
+
+use pacmesh_protocol::{
+    ids::NodeId,
+    ledger::{
+        record::{Entry, ReignId},
+        view::View,
+    },
+    membership::MemberState,
+    reign,
+    roles::{Role, Roles},
+    wire::Change,
+};
+use tokio::time::timeout;
+
+use super::{
+    caller::{Caller, End},
+    office::Office,
+    verdicts,
+};
+use crate::{
+    clock,
+    error::chain,
+    links,
+    local::{
+        request::{LocalReply, NodeAction},
+        views::InviteView,
+    },
+    master::{carry, find_node},
+    membership,
+    rooms::Rooms,
+    settings::{self, Settings},
+};
+
+/// How long a hand-over may take.
+const HAND_OVER: Duration = Duration::from_secs(5);
+/// Most bytes of settings in one answer: a frame less its envelope.
+const SETTINGS_LIMIT: usize = 768 << 10;
+
+/// Whether this node leads.
+pub(super) fn leads(rooms: &Rooms) -> bool {
+    matches!(rooms.master.leadership().role, reign::Role::Leading { .. })
+}
+
+/// Writes an entry that any member may carry, and tells everybody.
+pub(super) async fn record(rooms: &Arc<Rooms>, entry: Entry) -> Result<(), String> {
+    let reign = ReignId {
+        term: rooms.master.leadership().term(),
+        node: rooms.node,
+        incarnation: rooms.ledger.incarnation(),
+    };
+    let record = rooms
+        .ledger
+        .append(vec![entry], reign, None)
+        .await
+        .map_err(|error| format!("it cannot be recorded: {}", chain(&error)))?;
+    links::push(rooms, &record).await;
+    Ok(())
+}
+
+pub(super) async fn invite(
+    rooms: &Arc<Rooms>,
+    caller: &mut Caller,
+    roles: Roles,
+    expires: Duration,
+    uses: u32,
+) -> Result<(), End> {
+    let addresses = rooms.discovery.table().borrow().own.addresses.clone();
+    let invited = membership::invite(&rooms.keys.secrets, roles, expires, uses, addresses)
+        .map_err(|error| chain(&error))?;
+    record(rooms, invited.entry).await?;
+    let view = InviteView {
+        token: invited.token.as_str().to_owned(),
+        roles: words(roles),
+        expires_at: clock::rfc3339(invited.expires_ms),
+        uses,
+    };
+    caller.say(LocalReply::Invited(view)).await
+}
+
+/// Roles in words.
+pub(super) fn words(roles: Roles) -> Vec<String> {
+    roles.iter().map(|role| role.name().to_owned()).collect()
+}
+
+pub(super) async fn leave(office: &Office, rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(), End> {
+    if leads(rooms) && somebody_else_may_lead(rooms) {
+        rooms.master.abdicate(None).await;
+        wait_for_master(rooms, |master| master.is_some_and(|master| master != rooms.node)).await;
+    }
+    let name = rooms
+        .ledger
+        .view()
+        .mesh_name()
+        .map_or_else(|| "mesh".to_owned(), ToString::to_string);
+    let change = Change::EditMember {
+        node: rooms.node,
+        name: None,
+        roles: None,
+        left: true,
+    };
+    carry(rooms, change).await?;
+    if !office.left().await {
+        return Err("this node has left, but did not stop in time: restart its daemon".into());
+    }
+    caller.done(format!("This node has left '{name}'.")).await
+}
+
+fn somebody_else_may_lead(rooms: &Rooms) -> bool {
+    let able = rooms.ledger.view().master_capable();
+    let table = rooms.discovery.table();
+    let table = table.borrow();
+    able.keys()
+        .any(|node| *node != rooms.node && table.is_alive(node))
+}
+
+/// Waits until the leadership is as wanted; whether it came so.
+async fn wait_for_master(rooms: &Rooms, wanted: impl Fn(Option<NodeId>) -> bool) -> bool {
+    let mut leadership = rooms.master.watch();
+    let came = timeout(HAND_OVER, leadership.wait_for(|now| wanted(now.master()))).await;
+    matches!(came, Ok(Ok(_)))
+}
+
+pub(super) async fn lead(rooms: &Arc<Rooms>, caller: &mut Caller, node: &str) -> Result<(), End> {
+    let view = rooms.ledger.view();
+    let heir = find_node(&view, node)?;
+    let name = rooms.name_of(&heir);
+    let master = rooms.master.leadership().master();
+    if master == Some(heir) {
+        return caller.done(format!("{name} leads already.")).await;
+    }
+    if !leads(rooms) {
+        return Err(match master {
+            Some(master) => format!(
+                "only the master hands over: type it on {}, which leads",
+                rooms.name_of(&master)
+            ),
+            None => "nobody leads just now: wait a moment, and see 'pacmesh status'".to_owned(),
+        }
+        .into());
+    }
+    may_lead(rooms, &view, &heir, &name)?;
+    rooms.master.abdicate(Some(heir)).await;
+    if wait_for_master(rooms, |master| master == Some(heir)).await {
+        return caller.done(format!("{name} leads now.")).await;
+    }
+    Err(format!(
+        "{name} did not take over within {} s: see 'pacmesh status'",
+        HAND_OVER.as_secs()
+    )
+    .into())
+}
+
+fn may_lead(rooms: &Rooms, view: &View, heir: &NodeId, name: &str) -> Result<(), End> {
+    if !view.has_role(heir, Role::Master) {
+        return Err(format!("{name} has not the role master: 'pacmesh nodes' lists who may lead").into());
+    }
+    if Settings(view).is_draining(heir) {
+        return Err(format!("{name} takes no new work: 'pacmesh node resume {name}' first").into());
+    }
+    match rooms.discovery.table().borrow().state(heir) {
+        Some(MemberState::Alive) => Ok(()),
+        _ => Err(format!("{name} is not in reach: start it, and try again").into()),
+    }
+}
+
+pub(super) async fn node(
+    rooms: &Arc<Rooms>,
+    caller: &mut Caller,
+    text: &str,
+    action: NodeAction,
+) -> Result<(), End> {
+    let node = find_node(&rooms.ledger.view(), text)?;
+    let name = rooms.name_of(&node);
+    match action {
+        NodeAction::Drain => {
+            drain(rooms, &node, "1").await?;
+            if node == rooms.node && leads(rooms) && somebody_else_may_lead(rooms) {
+                rooms.master.abdicate(None).await;
+            }
+            caller
+                .done(format!("{name} takes no new work; what runs there goes on."))
+                .await
+        }
+        NodeAction::Resume => {
+            drain(rooms, &node, "").await?;
+            caller.done(format!("{name} takes work again.")).await
+        }
+        NodeAction::Suspend => {
+            verdicts::suspend(rooms, node).await?;
+            caller
+                .done(format!(
+                    "{name} is suspended: 'pacmesh node reinstate {name}' lets it in again."
+                ))
+                .await
+        }
+        NodeAction::Revoke { authority } => {
+            verdicts::rule(rooms, node, true, authority).await?;
+            caller
+                .done(format!(
+                    "{name} is revoked for ever; it may come back with a new key."
+                ))
+                .await
+        }
+        NodeAction::Reinstate { authority } => {
+            verdicts::rule(rooms, node, false, authority).await?;
+            caller.done(format!("{name} is reinstated.")).await
+        }
+    }
+}
+
+async fn drain(rooms: &Arc<Rooms>, node: &NodeId, value: &str) -> Result<(), String> {
+    let change = Change::Set {
+        name: settings::drain_of(node),
+        value: value.to_owned(),
+    };
+    carry(rooms, change).await.map(|_| ())
+}
+
+pub(super) async fn set_setting(
+    rooms: &Arc<Rooms>,
+    caller: &mut Caller,
+    name: String,
+    value: String,
+) -> Result<(), End> {
+    settings::check(&name, &value).map_err(|error| error.to_string())?;
+    let (_, copies) = carry(
+        rooms,
+        Change::Set {
+            name: name.clone(),
+            value,
+        },
+    )
+    .await?;
+    caller
+        .done(format!(
+            "{name} is set, {}.",
+            counted(copies as usize, "copy", "copies")
+        ))
+        .await
+}
+
+pub(super) async fn get_setting(rooms: &Arc<Rooms>, caller: &mut Caller, name: &str) -> Result<(), End> {
+    let view = rooms.ledger.view();
+    let names = if name.is_empty() {
+        all_names(&view)
+    } else {
+        vec![name.to_owned()]
+    };
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for name in names {
+        let value = in_force(&view, &name)?;
+        bytes += name.len() + value.len() + 16;
+        if bytes > SETTINGS_LIMIT {
+            return Err("all settings are too much for one answer: name one".into());
+        }
+        found.push((name, value));
+    }
+    caller.say(LocalReply::Settings(found)).await
+}
+
+fn all_names(view: &View) -> Vec<String> {
+    let defaults = [
+        settings::COPIES,
+        settings::VERIFY,
+        settings::REPOSITORIES,
+        settings::MAKEPKG_CONF,
+    ];
+    let set = view
+        .settings()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, _)| name);
+    let names: std::collections::BTreeSet<&str> = defaults.into_iter().chain(set).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// A setting's value, or what holds without one.
+fn in_force(view: &View, name: &str) -> Result<String, String> {
+    let all = Settings(view);
+    let joined = |names: Vec<String>| names.join(" ");
+    Ok(match name {
+        settings::COPIES => all.copies().to_string(),
+        settings::VERIFY => all.verify().to_string(),
+        settings::MAKEPKG_CONF => all.makepkg_conf().to_owned(),
+        settings::REPOSITORIES => joined(all.repositories().iter().map(ToString::to_string).collect()),
+        _ => {
+            // A name of a later version may be set here, and is shown.
+            match view.setting(name).filter(|value| !value.is_empty()) {
+                Some(value) => value.to_owned(),
+                None => settings::check(name, "")
+                    .map(|()| String::new())
+                    .map_err(|error| error.to_string())?,
+            }
+        }
+    })
+}
+
+/// A number with its noun.
+pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

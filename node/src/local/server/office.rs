@@ -1,0 +1,89 @@
+//! What the server serves from: before `init` or `join` there are no rooms.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot, watch},
+    time::timeout,
+};
+
+use super::{caller::End, parcels::Parcels};
+use crate::{config::Config, rooms::Rooms};
+
+/// How long the mesh part may take to start.
+const START: Duration = Duration::from_secs(10);
+/// How long it may take to stop: the grace of a planned stop, and a little (FORMATS, "Numbers").
+const STOP: Duration = Duration::from_secs(40);
+
+/// What the composition root is told.
+#[derive(Debug)]
+pub enum OfficeCommand {
+    /// The node belongs to a mesh now: start what belongs to it.
+    Entered,
+    /// It left: say goodbye, stop the mesh part, and forget the membership.
+    Left {
+        /// Told when that is done.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// The way from the local socket to everything else.
+#[derive(Debug, Clone)]
+pub struct Office {
+    /// How the node was configured.
+    pub config: Arc<Config>,
+    rooms: watch::Receiver<Option<Arc<Rooms>>>,
+    commands: mpsc::Sender<OfficeCommand>,
+    /// One `init` or `join` at a time.
+    pub(super) entering: Arc<Semaphore>,
+    pub(super) parcels: Arc<Parcels>,
+}
+
+impl Office {
+    /// An office; `rooms` shows the rooms while the node belongs to a mesh.
+    pub fn new(
+        config: Arc<Config>,
+        rooms: watch::Receiver<Option<Arc<Rooms>>>,
+        commands: mpsc::Sender<OfficeCommand>,
+    ) -> Self {
+        let entering = Arc::new(Semaphore::new(1));
+        Self {
+            config,
+            rooms,
+            commands,
+            entering,
+            parcels: Arc::default(),
+        }
+    }
+
+    /// The rooms, if the node belongs to a mesh.
+    pub(super) fn try_rooms(&self) -> Option<Arc<Rooms>> {
+        self.rooms.borrow().clone()
+    }
+
+    /// The rooms, or what to do to have some.
+    pub(super) fn rooms(&self) -> Result<Arc<Rooms>, End> {
+        self.try_rooms().ok_or_else(|| {
+            "this node belongs to no mesh yet: type 'pacmesh init' to found one, or 'pacmesh join' to enter one".into()
+        })
+    }
+
+    /// Has the mesh part started; whether it was there in time.
+    pub(super) async fn entered(&self) -> bool {
+        if self.commands.send(OfficeCommand::Entered).await.is_err() {
+            return false;
+        }
+        let mut rooms = self.rooms.clone();
+        let started = timeout(START, rooms.wait_for(Option::is_some)).await;
+        matches!(started, Ok(Ok(_)))
+    }
+
+    /// Has the mesh part stopped and the membership forgotten; whether it was so in time.
+    pub(super) async fn left(&self) -> bool {
+        let (done, wait) = oneshot::channel();
+        if self.commands.send(OfficeCommand::Left { done }).await.is_err() {
+            return false;
+        }
+        matches!(timeout(STOP, wait).await, Ok(Ok(())))
+    }
+}

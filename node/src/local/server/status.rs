@@ -1,0 +1,244 @@
+//! `status`: the node at a glance, and what somebody should look at.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use pacmesh_protocol::{
+    ids::{Digest, NodeId},
+    ledger::{kinds::JobState, view::View},
+    membership::Table,
+    reign,
+    roles::{Role, Roles},
+    wire::LiveJob,
+};
+use pacmesh_signing::NodeKey;
+
+use super::{
+    caller::{Caller, End, cut},
+    jobs,
+    office::Office,
+};
+use crate::{
+    error::chain,
+    local::{
+        request::LocalReply,
+        views::{Copies, JobCounts, Named, StatusNode, StatusView},
+    },
+    master::count_copies,
+    rooms::Rooms,
+    settings::Settings,
+};
+
+/// Below so much free disk a node takes no work (FORMATS, "Numbers": disk reserve).
+const LOW_MIB: u64 = 1024;
+/// Most problems that are listed.
+const PROBLEMS: usize = 64;
+
+pub(super) async fn status(office: &Office, caller: &mut Caller) -> Result<(), End> {
+    let view = match office.try_rooms() {
+        Some(rooms) => of_member(&rooms).await,
+        None => of_waiting(office).await?,
+    };
+    caller.say(LocalReply::Status(Box::new(view))).await
+}
+
+/// A node that belongs to no mesh yet; its key is made at first start.
+async fn of_waiting(office: &Office) -> Result<StatusView, End> {
+    let config = office.config.clone();
+    let id = tokio::task::spawn_blocking(move || {
+        let secrets = pacmesh_signing::SecretsDir::open_or_create(config.home.secrets())?;
+        NodeKey::load_or_create(&secrets).map(|key| key.id())
+    })
+    .await
+    .map_err(|error| error.to_string())?
+    .map_err(|error| chain(&error))?;
+    Ok(StatusView {
+        node: this_node(&id, office.config.name.to_string()),
+        mesh: None,
+        role: word(false, Roles::NONE).to_owned(),
+        term: 0,
+        master: None,
+        members: 0,
+        alive: 0,
+        jobs: JobCounts::default(),
+        packages: 0,
+        generation: Default::default(),
+        copies: Copies::default(),
+        problems: Vec::new(),
+    })
+}
+
+fn this_node(id: &NodeId, name: String) -> StatusNode {
+    StatusNode {
+        id: id.to_string(),
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+async fn of_member(rooms: &Arc<Rooms>) -> StatusView {
+    let view = rooms.ledger.view();
+    let live = jobs::live(rooms, Vec::new()).await;
+    let archives: BTreeSet<Digest> = view.all_releases().map(|(_, release)| release.archive).collect();
+    let held = count_copies(rooms, &archives).await;
+    let wanted = Settings(&view).copies();
+    let copies = Copies {
+        wanted,
+        short: held.values().filter(|count| **count < wanted).count(),
+    };
+    let table = rooms.discovery.table().borrow().clone();
+    let leadership = rooms.master.leadership();
+    let leading = matches!(leadership.role, reign::Role::Leading { .. });
+    let roles = view
+        .member(&rooms.node)
+        .map_or(Roles::NONE, |member| member.roles);
+    let named = |id: NodeId| Named {
+        id: id.to_string(),
+        name: rooms.name_of(&id),
+    };
+    let members = || view.members().filter(|member| member.is_active());
+    StatusView {
+        node: this_node(&rooms.node, rooms.name_of(&rooms.node)),
+        mesh: Some(Named {
+            id: rooms.mesh.to_string(),
+            name: view.mesh_name().map_or_else(String::new, ToString::to_string),
+        }),
+        role: word(leading, roles).to_owned(),
+        term: leadership.term(),
+        master: leadership.master().map(named),
+        members: members().count(),
+        alive: members().filter(|member| table.is_alive(&member.id)).count(),
+        jobs: counts(&view, live.as_deref().unwrap_or_default()),
+        packages: view.all_releases().count(),
+        generation: generations(rooms),
+        problems: problems(rooms, &view, &table, &copies),
+        copies,
+    }
+}
+
+/// The word for what a node is.
+fn word(leads: bool, roles: Roles) -> &'static str {
+    match roles {
+        _ if leads => "master",
+        roles if roles.has(Role::Master) => "standby",
+        roles if roles.has(Role::Worker) => "worker",
+        _ => "storage",
+    }
+}
+
+fn counts(view: &View, live: &[LiveJob]) -> JobCounts {
+    let running: BTreeSet<_> = live
+        .iter()
+        .filter(|job| job.worker.is_some())
+        .map(|job| job.job)
+        .collect();
+    let mut counts = JobCounts::default();
+    for (id, job) in view.jobs() {
+        match job.state {
+            JobState::Queued if running.contains(id) => counts.running += 1,
+            JobState::Queued => counts.queued += 1,
+            JobState::Published => counts.published += 1,
+            JobState::Failed { .. } => counts.failed += 1,
+            JobState::Cancelled => counts.cancelled += 1,
+        }
+    }
+    counts
+}
+
+fn generations(rooms: &Rooms) -> std::collections::BTreeMap<String, u64> {
+    let catalogue = rooms.repository.catalogue();
+    let shown = catalogue.keys().into_iter().filter_map(|key| {
+        let number = catalogue.shown(&key)?.generation.number;
+        Some((format!("{}/{}", key.repository, key.arch), number))
+    });
+    shown.collect()
+}
+
+fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &Copies) -> Vec<String> {
+    let mut problems: Vec<String> = view.problems().iter().map(|problem| cut(problem)).collect();
+    if rooms.master.leadership().master().is_none() {
+        let able = view.master_capable().len();
+        problems.push(format!(
+            "no master in reach: {able} machines of this mesh may lead, start one of them"
+        ));
+    }
+    if table.in_doubt {
+        problems.push(
+            "this node was late or asleep: it decides nothing until it has met another one, or has lost all"
+                .to_owned(),
+        );
+    }
+    let replicas = view
+        .members()
+        .filter(|member| member.is_active() && member.roles.has(Role::Storage) && table.is_alive(&member.id))
+        .count();
+    problems.extend(copies_problem(copies, replicas));
+    for member in view.members().filter(|member| member.is_active()) {
+        problems.extend(machine_problems(table, &member.id, member.name.as_str()));
+    }
+    problems.truncate(PROBLEMS);
+    problems
+}
+
+/// What is said about copies, with so many replicas in reach.
+fn copies_problem(copies: &Copies, replicas: usize) -> Option<String> {
+    if replicas < copies.wanted as usize {
+        return Some(format!(
+            "only {replicas} of {} wanted copies: start another machine with the role storage",
+            copies.wanted
+        ));
+    }
+    (copies.short > 0).then(|| {
+        format!(
+            "{} archives have fewer than {} copies: wait a moment, or start another machine with the role storage",
+            copies.short, copies.wanted
+        )
+    })
+}
+
+fn machine_problems(table: &Table, node: &NodeId, name: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    let Some(record) = table.record(node).filter(|_| table.is_alive(node)) else {
+        return problems;
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    if record.version != own {
+        problems.push(format!(
+            "{name} runs pacmesh {}, this node {own}: update the older one",
+            cut(&record.version)
+        ));
+    }
+    if record.free_mib < LOW_MIB {
+        problems.push(format!(
+            "{name} has {} MiB of free disk and takes no work: free some space",
+            record.free_mib
+        ));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_names_what_a_node_does_first() {
+        for (leads, roles, expected) in [
+            (true, Roles::PEER, "master"),
+            (false, Roles::PEER, "standby"),
+            (false, Roles::GUEST, "worker"),
+            (false, Roles::STORAGE, "storage"),
+        ] {
+            assert_eq!(word(leads, roles), expected);
+        }
+    }
+
+    #[test]
+    fn too_few_replicas_are_told_before_archives_that_lack_copies() {
+        let copies = |short| Copies { wanted: 2, short };
+        let few = copies_problem(&copies(3), 1).unwrap();
+        assert!(few.starts_with("only 1 of 2 wanted copies"), "{few}");
+        let short = copies_problem(&copies(3), 2).unwrap();
+        assert!(short.starts_with("3 archives"), "{short}");
+        assert_eq!(copies_problem(&copies(0), 2), None);
+    }
+}

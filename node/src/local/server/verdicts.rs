@@ -1,0 +1,202 @@
+//! Suspending, revoking, reinstating: words about a member, written where they are typed.
+
+use std::{io::Write, sync::Arc};
+
+use pacmesh_protocol::{
+    ids::NodeId,
+    ledger::{
+        kinds::{Ruling, Value, VerdictStatementV1, VerdictV1},
+        member::Member,
+        record::Position,
+        view::View,
+    },
+    roles::Role,
+};
+use pacmesh_signing::Authority;
+
+use super::mesh;
+use crate::{error::chain, home::HomeError, membership::MembershipError, rooms::Rooms};
+
+/// Most admissions that a verdict lists (FORMATS, "Admission, seats and verdicts").
+const STANDING_LIMIT: usize = 256;
+
+/// Cuts a member off until it is reinstated.
+pub(super) async fn suspend(rooms: &Arc<Rooms>, subject: NodeId) -> Result<(), String> {
+    let view = rooms.ledger.view();
+    let member = judged(rooms, &view, &subject)?;
+    if member.is_cut_off() {
+        return Err(format!("{} is cut off already: see 'pacmesh nodes'", member.name));
+    }
+    may_suspend(&view, &rooms.node, member)?;
+    let (seen, lifted) = view.verdict(&subject);
+    let verdict = VerdictV1 {
+        ruling: Ruling::Suspended {
+            generation: if lifted { seen.saturating_add(1) } else { seen },
+        },
+        cut: view.greatest_position(&subject),
+        standing: standing(&view, member)?,
+        quarantine_since_ms: None,
+    };
+    say(rooms, &subject, verdict).await
+}
+
+/// Any member with the role master, about whoever is no master senior to it.
+fn may_suspend(view: &View, own: &NodeId, subject: &Member) -> Result<(), String> {
+    let own = view
+        .member(own)
+        .filter(|own| own.is_active() && own.roles.has(Role::Master))
+        .ok_or("this machine may not suspend: type it on one with the role master ('pacmesh nodes')")?;
+    let senior = (subject.seat, subject.id) < (own.seat, own.id);
+    if subject.roles.has(Role::Master) && senior {
+        return Err(format!(
+            "{0} is senior to this machine: use 'pacmesh node revoke {0} --authority FILE' where the authority key is",
+            subject.name
+        ));
+    }
+    Ok(())
+}
+
+/// Revokes or reinstates by the authority's word; its key is in this home, or came along as the text of its file.
+pub(super) async fn rule(
+    rooms: &Arc<Rooms>,
+    subject: NodeId,
+    revoked: bool,
+    key: Option<String>,
+) -> Result<(), String> {
+    let authority = authority(rooms, key).await?;
+    let view = rooms.ledger.view();
+    let member = judged(rooms, &view, &subject)?;
+    let statement = if revoked {
+        revocation(&view, member)?
+    } else {
+        reinstatement(&view, member)?
+    };
+    let signed = authority.rule(&statement).map_err(|error| error.to_string())?;
+    let ruling = if revoked {
+        Ruling::Revoked { statement: signed }
+    } else {
+        Ruling::Reinstated {
+            generation: statement.generation,
+            statement: signed,
+        }
+    };
+    let VerdictStatementV1 {
+        cut,
+        standing,
+        quarantine_since_ms,
+        ..
+    } = statement;
+    say(
+        rooms,
+        &subject,
+        VerdictV1 {
+            ruling,
+            cut,
+            standing,
+            quarantine_since_ms,
+        },
+    )
+    .await
+}
+
+fn revocation(view: &View, member: &Member) -> Result<VerdictStatementV1, String> {
+    // What a suspension voided stays void.
+    let cut: Option<Position> = if member.is_cut_off() {
+        member.cut
+    } else {
+        view.greatest_position(&member.id)
+    };
+    Ok(VerdictStatementV1 {
+        subject: member.id,
+        revoked: true,
+        generation: 0,
+        cut,
+        standing: standing(view, member)?,
+        quarantine_since_ms: None,
+    })
+}
+
+fn reinstatement(view: &View, member: &Member) -> Result<VerdictStatementV1, String> {
+    use pacmesh_protocol::ledger::member::Standing;
+    match member.standing {
+        Standing::Suspended => {}
+        Standing::Revoked => {
+            return Err(format!(
+                "{} is revoked, which is for ever: have it join again with a new key",
+                member.name
+            ));
+        }
+        Standing::Active | Standing::Left => return Err(format!("{} is not suspended", member.name)),
+    }
+    let (seen, _) = view.verdict(&member.id);
+    Ok(VerdictStatementV1 {
+        subject: member.id,
+        revoked: false,
+        generation: seen.saturating_add(1),
+        cut: None,
+        standing: Vec::new(),
+        quarantine_since_ms: None,
+    })
+}
+
+fn judged<'a>(rooms: &Rooms, view: &'a View, subject: &NodeId) -> Result<&'a Member, String> {
+    if *subject == rooms.node {
+        return Err("that is this machine itself: 'pacmesh leave' takes it out of the mesh".to_owned());
+    }
+    view.member(subject).ok_or_else(|| {
+        format!(
+            "{} is not a node of this mesh: see 'pacmesh nodes'",
+            subject.short()
+        )
+    })
+}
+
+/// The admissions by a master that stand when it falls.
+fn standing(view: &View, subject: &Member) -> Result<Vec<NodeId>, String> {
+    if !subject.roles.has(Role::Master) {
+        return Ok(Vec::new());
+    }
+    let admitted: Vec<NodeId> = view
+        .members()
+        .filter(|member| member.admitted_by == subject.id && member.id != subject.id)
+        .map(|member| member.id)
+        .collect();
+    if admitted.len() > STANDING_LIMIT {
+        return Err(format!(
+            "{} admitted more than {STANDING_LIMIT} machines: too many for a verdict",
+            subject.name
+        ));
+    }
+    Ok(admitted)
+}
+
+async fn say(rooms: &Arc<Rooms>, subject: &NodeId, verdict: VerdictV1) -> Result<(), String> {
+    let entry = verdict.entry(subject).map_err(|error| error.to_string())?;
+    mesh::record(rooms, entry).await
+}
+
+async fn authority(rooms: &Arc<Rooms>, key: Option<String>) -> Result<Authority, String> {
+    let (secrets, folder) = (rooms.keys.secrets.clone(), rooms.config.home.secrets());
+    let loaded = tokio::task::spawn_blocking(move || match key {
+        None => Authority::load(&secrets)?.ok_or(MembershipError::NoAuthority),
+        Some(text) => {
+            let failed = |source| {
+                MembershipError::Home(HomeError::Folder {
+                    path: folder.clone(),
+                    source,
+                })
+            };
+            // Beside the other keys, private to this user, and gone when it was read.
+            let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
+            file.write_all(text.as_bytes()).map_err(failed)?;
+            Ok(Authority::load_file(file.path())?)
+        }
+    })
+    .await
+    .map_err(|error| error.to_string())?
+    .map_err(|error: MembershipError| chain(&error))?;
+    if loaded.mesh() != rooms.mesh {
+        return Err(MembershipError::OtherAuthority.to_string());
+    }
+    Ok(loaded)
+}
