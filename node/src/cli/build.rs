@@ -95,9 +95,10 @@ async fn store(home: &Home, label: String, force: bool) -> Result<BuildSource, F
         eprintln(warning);
     }
     let mut client = Client::ask(home, &LocalRequest::Store).await?;
-    client
-        .send(tokio::fs::File::from_std(packed.file.into_file()))
-        .await?;
+    let mut file = packed.file.into_file();
+    // It was written to its end just now.
+    std::io::Seek::rewind(&mut file)?;
+    client.send(tokio::fs::File::from_std(file)).await?;
     match client.next().await? {
         LocalReply::Stored(tree) => Ok(BuildSource {
             label,
