@@ -7,12 +7,13 @@ use std::{
 };
 
 use pacmesh_protocol::{
-    names::{MeshName, RepositoryName},
+    names::{MeshName, NodeName, RepositoryName},
     roles::Roles,
 };
 
 use super::{Failure, NodeCommand, print, show};
 use crate::{
+    config::{Config, Overrides},
     error::chain,
     home::Home,
     local::{
@@ -42,7 +43,7 @@ pub(super) async fn init(
             other => return Err(show::unexpected(other)),
         }
     } else {
-        membership::found(home, name, repository, None)
+        membership::found(home, name, repository, Some(node_name(home)?))
             .await
             .map_err(|error| Failure::Failed(chain(&error)))?
     };
@@ -51,6 +52,19 @@ pub(super) async fn init(
     } else {
         show_founded(&view)
     }
+}
+
+/// The name that the daemon of this home would use.
+fn node_name(home: &Home) -> Result<NodeName, Failure> {
+    let name = std::env::var("PACMESH_NAME").ok();
+    Ok(Config::resolve(
+        home.clone(),
+        Overrides {
+            name,
+            ..Overrides::default()
+        },
+    )?
+    .name)
 }
 
 fn show_founded(view: &InitView) -> Result<(), Failure> {
@@ -127,7 +141,7 @@ pub(super) async fn join(home: &Home, token: Option<String>, json: bool) -> Resu
             other => return Err(show::unexpected(other)),
         }
     } else {
-        membership::join(home, &token, None)
+        membership::join(home, &token, Some(node_name(home)?))
             .await
             .map_err(|error| Failure::Failed(chain(&error)))?
     };
