@@ -80,7 +80,10 @@ pub async fn link(
         tokio::select! {
             _ = stop.changed() => break,
             Ok(()) = views.changed() => linker.tell_members().await,
-            Ok(()) = table.changed() => linker.tell_addresses(),
+            Ok(()) = table.changed() => {
+                linker.tell_addresses();
+                linker.remember();
+            }
             event = events.recv() => match event {
                 Some(Event::Candidate { node, address }) => linker.dial(address, Some(node), true),
                 Some(Event::Usurped { incarnation }) => linker.usurped(incarnation).await,
@@ -222,7 +225,6 @@ impl Linker {
         match node {
             Ok(node) => {
                 self.patience.remove(&address);
-                self.remember(address);
                 if let Some(port) = address.port().checked_sub(1) {
                     // The credential is in the ledger now; discovery must know the member before it dials.
                     self.tell_members().await;
@@ -252,13 +254,19 @@ impl Linker {
         }
     }
 
-    /// Addresses that led to members are tried first after a restart.
-    fn remember(&mut self, address: SocketAddr) {
-        if self.remembered.contains(&address) {
+    /// Where members are now is where this node looks for them after its next start.
+    fn remember(&mut self) {
+        let addresses: Vec<SocketAddr> = {
+            let table = self.rooms.discovery.table();
+            let table = table.borrow();
+            let records = table.alive().filter_map(|(_, seen)| seen.record.as_ref());
+            // A few of each member before all of one.
+            records.flat_map(|record| record.addresses.iter().copied().take(2)).take(REMEMBERED).collect()
+        };
+        if addresses.is_empty() || addresses == self.remembered {
             return;
         }
-        self.remembered.insert(0, address);
-        self.remembered.truncate(REMEMBERED);
+        self.remembered = addresses;
         let home = &self.rooms.config.home;
         let stored = Standing::load(home).and_then(|standing| match standing {
             Some(standing) => standing.with_addresses(self.remembered.clone()).store(home),
