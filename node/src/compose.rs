@@ -435,8 +435,11 @@ fn announced(ports: &Ports) -> Vec<SocketAddr> {
         .map(|interface| interface.ip())
         .filter(|ip| !matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()))
         .collect();
-    // Loopback serves nodes on this machine, and comes last.
-    addresses.sort_by_key(|ip| (ip.is_loopback(), ip.is_ipv6(), *ip));
+    // On another machine loopback would lead to that machine itself.
+    if addresses.iter().any(|ip| !ip.is_loopback()) {
+        addresses.retain(|ip| !ip.is_loopback());
+    }
+    addresses.sort_by_key(|ip| (ip.is_ipv6(), *ip));
     addresses.truncate(ADDRESSES);
     addresses
         .into_iter()

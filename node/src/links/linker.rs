@@ -261,7 +261,10 @@ impl Linker {
             let table = table.borrow();
             let records = table.alive().filter_map(|(_, seen)| seen.record.as_ref());
             // A few of each member before all of one.
-            records.flat_map(|record| record.addresses.iter().copied().take(2)).take(REMEMBERED).collect()
+            records
+                .flat_map(|record| record.addresses.iter().copied().take(2))
+                .take(REMEMBERED)
+                .collect()
         };
         if addresses.is_empty() || addresses == self.remembered {
             return;

@@ -26,6 +26,8 @@ pub(crate) use verify::keyring;
 
 use std::time::Duration;
 
+use pacmesh_protocol::membership::Table;
+
 use crate::rooms::Rooms;
 
 /// How long a handed-over lead may take to find its next holder.
@@ -37,22 +39,33 @@ pub async fn hand_over(rooms: &Rooms) {
     if watch.borrow().master() != Some(rooms.node) {
         return;
     }
-    let others = {
-        let table = rooms.discovery.table();
-        let table = table.borrow();
-        rooms
-            .ledger
-            .view()
-            .master_capable()
-            .keys()
-            .any(|node| *node != rooms.node && table.is_alive(node))
-    };
-    if !others {
+    let mut table = rooms.discovery.table();
+    if !somebody_else_may_lead(rooms, &table.borrow()) {
         return;
     }
     rooms.master.abdicate(None).await;
-    let handed = watch.wait_for(|leadership| leadership.master().is_some_and(|master| master != rooms.node));
+    let handed = async {
+        loop {
+            tokio::select! {
+                changed = watch.changed() => if changed.is_err() { return },
+                changed = table.changed() => if changed.is_err() { return },
+            }
+            let elsewhere = watch.borrow().master().is_some_and(|master| master != rooms.node);
+            if elsewhere || !somebody_else_may_lead(rooms, &table.borrow()) {
+                return;
+            }
+        }
+    };
     if tokio::time::timeout(HANDOVER, handed).await.is_err() {
         tracing::warn!("nobody took over in time");
     }
+}
+
+fn somebody_else_may_lead(rooms: &Rooms, table: &Table) -> bool {
+    rooms
+        .ledger
+        .view()
+        .master_capable()
+        .keys()
+        .any(|node| *node != rooms.node && table.is_alive(node))
 }
