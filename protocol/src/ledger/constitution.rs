@@ -12,22 +12,27 @@ use super::{
     },
     member::{Member, Standing},
     order::{Fact, Rank},
-    record::VALUE_LIMIT,
+    record::{Position, VALUE_LIMIT},
     state::{Candidate, Ledger},
 };
 use crate::{
-    ids::{MeshId, NodeId},
+    ids::{InvitationId, MeshId, NodeId},
     names::{MeshName, NodeName},
     roles::Role,
     signed::{Purpose, Signed, Verify},
 };
 
 /// Who belongs to the mesh.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Constitution {
     pub(super) founder: Option<NodeId>,
     pub(super) mesh_name: Option<MeshName>,
     pub(super) members: BTreeMap<NodeId, Member>,
+    /// How many members entered by each invitation.
+    pub(super) uses: BTreeMap<InvitationId, u32>,
+    /// Admitted with the role master. Giving the role up ends what a member may do, not what it has said: only a
+    /// verdict has a cut that tells the two apart.
+    masters: BTreeSet<NodeId>,
     /// Admissions by a cut-off master that stand; only those subjects of its that are listed.
     standing: BTreeMap<NodeId, BTreeSet<NodeId>>,
 }
@@ -95,6 +100,14 @@ struct Entrance<'a> {
     author: NodeId,
     admission: &'a AdmissionV1,
     rank: &'a Rank,
+    /// Admissions of the same node by the same author that come before this one; it counts once all of them are void.
+    earlier: &'a [Candidate],
+}
+
+/// By what right an entrance counts.
+enum Right {
+    Founded(MeshName),
+    Invited(InvitationId),
 }
 
 impl Constitution {
@@ -104,18 +117,7 @@ impl Constitution {
             .slots
             .range((Kind::Admission as u16, Vec::new(), NodeId([0; 32]))..)
             .take_while(|((kind, ..), _)| *kind == Kind::Admission as u16)
-            .filter_map(|((_, _, author), slot)| {
-                let Candidate { rank, fact } = slot.first()?;
-                match &**fact {
-                    Fact::Admission(node, admission) => Some(Entrance {
-                        node: *node,
-                        author: *author,
-                        admission,
-                        rank,
-                    }),
-                    _ => None,
-                }
-            })
+            .flat_map(|((_, _, author), slot)| entrances(*author, slot))
             .collect();
         entrances.sort_by_key(|entrance| {
             (
@@ -148,9 +150,18 @@ impl Constitution {
             author,
             admission,
             rank,
+            ..
         } = entrance;
-        if self.members.contains_key(node) || !self.is_entitled(authority, entrance) {
+        if self.members.contains_key(node) {
             return;
+        }
+        match self.right(authority, entrance) {
+            None => return,
+            Some(Right::Founded(mesh_name)) => {
+                self.founder = Some(*node);
+                self.mesh_name = Some(mesh_name);
+            }
+            Some(Right::Invited(invitation)) => *self.uses.entry(invitation).or_default() += 1,
         }
         let record = ledger.get(&rank.tail().position.hash);
         let mut member = Member {
@@ -170,67 +181,50 @@ impl Constitution {
         if admission.roles.has(Role::Master) {
             let judges = self.judges_below((admission.seat, *node));
             self.judge(authority, verdicts, &mut member, &judges);
+            self.masters.insert(*node);
         }
         self.members.insert(*node, member);
     }
 
-    fn is_entitled(&mut self, authority: &Authority<'_>, entrance: &Entrance<'_>) -> bool {
+    fn right(&self, authority: &Authority<'_>, entrance: &Entrance<'_>) -> Option<Right> {
         let Entrance {
             node,
             author,
             admission,
             rank,
+            earlier,
         } = entrance;
         match &admission.warrant {
             Warrant::Founding(statement) => {
-                let founding = authority.founding(statement, node);
-                let Some(founding) = founding.filter(|_| admission.seat == 0 && author == node) else {
-                    return false;
-                };
-                if self.founder.is_some() {
-                    return false;
-                }
-                self.founder = Some(*node);
-                self.mesh_name = Some(founding.mesh_name);
-                true
+                let first = self.founder.is_none() && earlier.is_empty();
+                let founding = authority.founding(statement, node)?;
+                (first && admission.seat == 0 && author == node).then_some(Right::Founded(founding.mesh_name))
             }
             Warrant::Invitation(statement) => {
-                let Some(by) = self.members.get(author) else {
-                    return false;
-                };
-                let stands = self
-                    .standing
-                    .get(author)
-                    .is_none_or(|standing| standing.contains(node));
-                by.roles.has(Role::Master)
+                let by = self.members.get(author)?;
+                let entitled = self.counts(author, &rank.tail().position)
                     && by.seat < admission.seat
-                    && !by.is_void(&rank.tail().position)
-                    && (stands || !by.is_cut_off())
-                    && authority
-                        .invitation(statement)
-                        .is_some_and(|terms| admission.roles.within(terms.roles))
+                    && !self.voids_admission(author, &rank.tail().position, node)
+                    && earlier
+                        .iter()
+                        .all(|other| by.is_void(&other.rank.tail().position));
+                let terms = entitled.then(|| authority.invitation(statement)).flatten()?;
+                admission
+                    .roles
+                    .within(terms.roles)
+                    .then_some(Right::Invited(terms.invitation))
             }
         }
     }
 
     /// Masters of lower seats, whose word counts for a master at `place`.
     fn judges_below(&self, place: (u64, NodeId)) -> BTreeSet<NodeId> {
-        let senior = |member: &&Member| (member.seat, member.id) < place;
-        self.members
-            .values()
-            .filter(senior)
-            .filter(|member| member.roles.has(Role::Master))
-            .map(|m| m.id)
-            .collect()
+        let is_senior = |id: &&NodeId| self.members.get(*id).is_some_and(|m| (m.seat, m.id) < place);
+        self.masters.iter().filter(is_senior).copied().collect()
     }
 
     fn judge_others(&mut self, authority: &Authority<'_>, verdicts: &Verdicts<'_>) {
-        let masters: BTreeSet<NodeId> = self
-            .members
-            .values()
-            .filter(|m| m.roles.has(Role::Master))
-            .map(|m| m.id)
-            .collect();
+        let masters = self.masters.clone();
         let others: Vec<NodeId> = self
             .members
             .keys()
@@ -287,7 +281,8 @@ impl Constitution {
         }
     }
 
-    /// Applies edits: names, fewer roles, leaves. They are written by leading masters, or by the member's own master.
+    /// Applies edits: names, fewer roles, leaves. The leading master writes them for whoever asks, a senior's own leave
+    /// too, so seats do not matter here; an edit takes back nothing that its subject has said.
     fn edit(&mut self, ledger: &Ledger) {
         let kind = Kind::Member as u16;
         let mut greatest: BTreeMap<NodeId, (&Rank, &super::kinds::MemberV1)> = BTreeMap::new();
@@ -300,7 +295,7 @@ impl Constitution {
                 let Fact::Member(node, value) = &**fact else {
                     continue;
                 };
-                if !self.counts(author, rank) {
+                if !self.counts(author, &rank.tail().position) {
                     continue;
                 }
                 match greatest.get(node) {
@@ -326,19 +321,12 @@ impl Constitution {
     }
 
     /// Whether what `author` said at this place counts: it may lead, and was not cut off before.
-    pub(super) fn counts(&self, author: &NodeId, rank: &Rank) -> bool {
-        self.members
-            .get(author)
-            .is_some_and(|by| by.roles.has(Role::Master) && !by.is_void(&rank.tail().position))
+    pub(super) fn counts(&self, author: &NodeId, position: &Position) -> bool {
+        self.masters.contains(author) && self.members.get(author).is_some_and(|by| !by.is_void(position))
     }
 
     /// Whether an admission by `author` fell by a verdict on it.
-    pub(super) fn voids_admission(
-        &self,
-        author: &NodeId,
-        position: &super::record::Position,
-        admitted: &NodeId,
-    ) -> bool {
+    pub(super) fn voids_admission(&self, author: &NodeId, position: &Position, admitted: &NodeId) -> bool {
         self.members.get(author).is_some_and(|by| {
             by.is_void(position)
                 || (by.is_cut_off() && self.standing.get(author).is_some_and(|s| !s.contains(admitted)))
@@ -367,6 +355,22 @@ impl Constitution {
             }
         }
     }
+}
+
+/// The admissions of one node by one author, the first first.
+fn entrances(author: NodeId, slot: &[Candidate]) -> impl Iterator<Item = Entrance<'_>> {
+    slot.iter()
+        .enumerate()
+        .filter_map(move |(at, Candidate { rank, fact })| match &**fact {
+            Fact::Admission(node, admission) => Some(Entrance {
+                node: *node,
+                author,
+                admission,
+                rank,
+                earlier: &slot[..at],
+            }),
+            _ => None,
+        })
 }
 
 impl Ruling {

@@ -73,10 +73,13 @@ impl Fact {
     }
 
     /// How many of the greatest values of each author are kept; part of the format.
+    ///
+    /// Verdicts are all kept: each names a cut that decides which other records are kept, and if one could fall, what
+    /// is kept would depend on the order in which records came.
     pub(super) const fn kept(&self) -> usize {
         match self {
             Self::Package(..) => 3,
-            Self::Unread => usize::MAX,
+            Self::Verdict(..) | Self::Unread => usize::MAX,
             _ => 1,
         }
     }
@@ -110,7 +113,8 @@ impl Fact {
                 value.release.as_ref().map(|release| release.version.clone()),
             ),
             Self::Generation(_, value) => Merit::Flag(value.number, false),
-            Self::Binding(..) | Self::Unread => Merit::Flag(0, false),
+            Self::Binding(..) => Merit::Flag(0, false),
+            Self::Unread => Merit::Unread,
         }
     }
 }
@@ -148,6 +152,8 @@ fn strictness(name: &str, value: &str) -> u8 {
 /// What makes a value greater, before the tail decides.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Merit {
+    /// Below all that can be read, so that a later form of a value never pushes out one that this binary understands.
+    Unread,
     First(Reverse<(Incarnation, u64)>),
     Member(u64, bool, Reverse<usize>, Reverse<Roles>),
     Verdict(bool, u64, bool, Reverse<Option<Position>>),

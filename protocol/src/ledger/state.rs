@@ -2,7 +2,9 @@
 //!
 //! Per key and author the K greatest values; where a verdict cuts an author, also the K greatest at or below each cut,
 //! so that voiding what came later brings back what was in force before. A record stays while any entry of it is kept.
-//! A verdict is expected to come together with the subject's records at or below its cut (FORMATS, "Verdicts").
+//! Verdicts are never dropped, so cuts only ever grow in number, and adding records in any order ends in the same set.
+//! A verdict is expected to come together with the subject's records at or below its cut (FORMATS, "Verdicts"), and is
+//! merged before them ([`Ledger::is_urgent`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +19,7 @@ use super::{
 };
 use crate::{
     ids::{MeshId, NodeId, RecordHash},
-    ledger::kinds::Kind,
+    ledger::kinds::{Kind, VerdictV1},
     signed::Verify,
 };
 
@@ -62,8 +64,8 @@ pub struct Ledger {
     records: BTreeMap<RecordHash, Record>,
     /// All entries of held records, the greatest first.
     pub(super) slots: BTreeMap<Slot, Vec<Candidate>>,
-    /// Cuts that held verdicts name, by subject; with how many verdicts name each.
-    cuts: BTreeMap<NodeId, BTreeMap<Option<Position>, usize>>,
+    /// Cuts that verdicts name, by subject; they stay, as verdicts do.
+    cuts: BTreeMap<NodeId, BTreeSet<Position>>,
     places: BTreeMap<(NodeId, u64, u64), BTreeSet<RecordHash>>,
     tree: DigestTree,
     unread: BTreeSet<RecordHash>,
@@ -141,6 +143,10 @@ impl Ledger {
         self.unread.iter().copied().collect()
     }
 
+    pub(super) fn unread_records(&self) -> impl Iterator<Item = &Record> {
+        self.unread.iter().filter_map(|hash| self.records.get(hash))
+    }
+
     /// Admissions and verdicts go before everything else: they decide whose other records count.
     pub fn is_urgent(record: &Record) -> bool {
         let urgent = [Kind::Admission as u16, Kind::Verdict as u16];
@@ -171,13 +177,8 @@ impl Ledger {
         let (author, tail) = (record.author(), record.tail());
         for entry in &record.body().entries {
             let fact = Fact::read(entry);
-            if let Fact::Verdict(subject, verdict) = &fact {
-                *self
-                    .cuts
-                    .entry(*subject)
-                    .or_default()
-                    .entry(verdict.cut)
-                    .or_default() += 1;
+            if let Fact::Verdict(subject, VerdictV1 { cut: Some(cut), .. }) = &fact {
+                self.cuts.entry(*subject).or_default().insert(*cut);
             }
             if fact == Fact::Unread {
                 self.unread.insert(record.hash());
@@ -207,9 +208,6 @@ impl Ledger {
                     self.slots.remove(&key);
                 }
             }
-            if let Fact::Verdict(subject, verdict) = Fact::read(entry) {
-                self.forget_cut(&subject, &verdict.cut);
-            }
         }
         let place = (author, record.body().incarnation, record.body().sequence);
         if let Some(hashes) = self.places.get_mut(&place) {
@@ -223,18 +221,6 @@ impl Ledger {
         self.records.remove(&hash);
     }
 
-    fn forget_cut(&mut self, subject: &NodeId, cut: &Option<Position>) {
-        let Some(cuts) = self.cuts.get_mut(subject) else {
-            return;
-        };
-        if let Some(count) = cuts.get_mut(cut) {
-            *count -= 1;
-            if *count == 0 {
-                cuts.remove(cut);
-            }
-        }
-    }
-
     fn drop_outranked_by(&mut self, record: &Record) -> Vec<RecordHash> {
         let author = record.author();
         let rivals: BTreeSet<RecordHash> = record
@@ -243,6 +229,7 @@ impl Ledger {
             .iter()
             .filter_map(|entry| self.slots.get(&(entry.kind, entry.key.clone(), author)))
             .flatten()
+            .filter(|candidate| candidate.fact.kept() < usize::MAX)
             .map(Candidate::hash)
             .filter(|hash| *hash != record.hash())
             .collect();
@@ -279,12 +266,14 @@ impl Ledger {
         }
         let position = slot[at].rank.tail().position;
         self.cuts.get(author).is_some_and(|cuts| {
-            cuts.keys().filter(|cut| is_below(&position, cut)).any(|cut| {
-                let above = slot[..at]
-                    .iter()
-                    .filter(|other| is_below(&other.rank.tail().position, cut));
-                above.count() < most
-            })
+            cuts.iter()
+                .filter(|cut| is_at_or_below(&position, cut))
+                .any(|cut| {
+                    let greater = slot[..at]
+                        .iter()
+                        .filter(|other| is_at_or_below(&other.rank.tail().position, cut));
+                    greater.count() < most
+                })
         })
     }
 
@@ -294,13 +283,16 @@ impl Ledger {
     }
 }
 
-/// Whether a record stands at or below a cut; of a fork at the cut only the named record does.
+/// Whether a record stands at or below a cut; without a cut none does.
 pub(super) fn is_below(position: &Position, cut: &Option<Position>) -> bool {
-    cut.as_ref().is_some_and(|cut| {
-        let (place, end) = (
-            (position.incarnation, position.sequence),
-            (cut.incarnation, cut.sequence),
-        );
-        place < end || (place == end && position.hash == cut.hash)
-    })
+    cut.as_ref().is_some_and(|cut| is_at_or_below(position, cut))
+}
+
+/// Of a fork at the cut only the named record stands.
+fn is_at_or_below(position: &Position, cut: &Position) -> bool {
+    let (place, end) = (
+        (position.incarnation, position.sequence),
+        (cut.incarnation, cut.sequence),
+    );
+    place < end || (place == end && position.hash == cut.hash)
 }

@@ -3,7 +3,10 @@
 //! Records hang below the first and second byte of their hash (256 × 256). The digest of a node is the BLAKE3 of the
 //! concatenated record hashes below it, sorted; all zero where there is none (FORMATS, "Exchange and retention").
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use crate::ids::{Digest, RecordHash};
 
@@ -15,6 +18,8 @@ const EMPTY: Digest = Digest([0; 32]);
 pub struct DigestTree {
     hashes: BTreeSet<RecordHash>,
     top: BTreeMap<u8, Digest>,
+    /// Computed when asked for after a change: it covers every hash, and gossip asks far more often than records come.
+    root: OnceLock<Digest>,
 }
 
 impl DigestTree {
@@ -34,7 +39,7 @@ impl DigestTree {
 
     /// Over all records.
     pub fn root(&self) -> Digest {
-        digest(self.hashes.iter())
+        *self.root.get_or_init(|| digest(self.hashes.iter()))
     }
 
     /// The first level: one digest for each first byte.
@@ -62,6 +67,7 @@ impl DigestTree {
     }
 
     fn refresh(&mut self, first: u8) {
+        self.root.take();
         let digest = digest(self.below(&[first]));
         if digest == EMPTY {
             self.top.remove(&first);

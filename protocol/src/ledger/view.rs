@@ -32,7 +32,7 @@ const PATH_LIMIT: usize = 16;
 type InForce<K, V> = BTreeMap<K, (Rank, V)>;
 
 /// The state of the mesh, as far as its facts are known here.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct View {
     constitution: Constitution,
     incarnations: BTreeMap<NodeId, u64>,
@@ -47,7 +47,8 @@ pub struct View {
     job_facts: BTreeMap<JobId, (Rank, u64)>,
     packages: BTreeMap<PackageKey, PackageV1>,
     package_ranks: BTreeMap<PackageKey, Rank>,
-    bindings: BTreeMap<BindingKey, (Option<Rank>, Digest)>,
+    /// Whether the binding counts, its place among the others, and the archive.
+    bindings: BTreeMap<BindingKey, (bool, Rank, Digest)>,
     generations: InForce<GenerationKey, GenerationV1>,
     requests: BTreeMap<RequestId, RecordHash>,
     has_unread: bool,
@@ -76,11 +77,17 @@ impl View {
             let (author, position) = (record.author(), record.position());
             let greatest = view.positions.entry(author).or_insert(position);
             *greatest = position.max(*greatest);
-            if let Some(request) = record.body().request {
+            let Some(request) = record.body().request else {
+                continue;
+            };
+            if view.constitution.counts(&author, &position) {
                 view.requests.insert(request, record.hash());
             }
         }
-        view.has_unread = !ledger.unread().is_empty();
+        // What a guest or a stranger wrote keeps nobody from leading, readable or not.
+        view.has_unread = ledger
+            .unread_records()
+            .any(|record| view.constitution.counts(&record.author(), &record.position()));
         view.find_problems(ledger);
         view
     }
@@ -92,14 +99,13 @@ impl View {
                 self.take_binding(author, key, value.archive, &candidate.rank);
                 continue;
             }
+            if let Fact::Invitation(id, value) = &*candidate.fact {
+                self.take_invitation(authority, author, id, value, &candidate.rank);
+                continue;
+            }
             let counts = match &*candidate.fact {
-                Fact::Verdict(subject, value) => {
-                    authority.said(subject, value) || self.constitution.counts(author, &candidate.rank)
-                }
-                Fact::Invitation(id, value) => authority
-                    .invitation(&value.statement)
-                    .is_some_and(|terms| terms.invitation == *id),
-                _ => self.constitution.counts(author, &candidate.rank),
+                Fact::Verdict(subject, value) if authority.said(subject, value) => true,
+                _ => self.constitution.counts(author, &candidate.rank.tail().position),
             };
             if counts {
                 self.take_fact(ledger, &candidate.rank, &candidate.fact);
@@ -108,9 +114,32 @@ impl View {
         }
     }
 
+    /// The authority opens an invitation, whoever carries its statement; only a master's word closes it.
+    fn take_invitation(
+        &mut self,
+        authority: &Authority<'_>,
+        author: &NodeId,
+        id: &InvitationId,
+        value: &InvitationV1,
+        rank: &Rank,
+    ) {
+        let said = authority
+            .invitation(&value.statement)
+            .is_some_and(|terms| terms.invitation == *id);
+        if !said {
+            return;
+        }
+        let closed = value.closed && self.constitution.counts(author, &rank.tail().position);
+        let value = InvitationV1 {
+            statement: value.statement.clone(),
+            closed,
+        };
+        let rank = Fact::Invitation(*id, value.clone()).rank(*rank.tail());
+        raise(&mut self.invitations, id, &rank, &value);
+    }
+
     fn take_fact(&mut self, ledger: &Ledger, rank: &Rank, fact: &Fact) {
         match fact {
-            Fact::Invitation(key, value) => raise(&mut self.invitations, key, rank, value),
             Fact::Signer(key, value) => raise(&mut self.signers, key, rank, value),
             Fact::Setting(key, value) => raise(&mut self.settings, key, rank, value),
             Fact::Source(key, value) => raise(&mut self.sources, key, rank, value),
@@ -139,17 +168,21 @@ impl View {
                 let greatest = self.verdicts.entry(*subject).or_insert(said);
                 *greatest = said.max(*greatest);
             }
-            Fact::Admission(..) | Fact::Member(..) | Fact::Binding(..) | Fact::Unread => {}
+            Fact::Admission(..)
+            | Fact::Member(..)
+            | Fact::Invitation(..)
+            | Fact::Binding(..)
+            | Fact::Unread => {}
         }
     }
 
     /// For "is this name free" every binding counts, void or not; among them the greatest unvoided one is in force.
     fn take_binding(&mut self, author: &NodeId, key: &BindingKey, archive: Digest, rank: &Rank) {
-        let rank = self.constitution.counts(author, rank).then(|| rank.clone());
+        let counts = self.constitution.counts(author, &rank.tail().position);
         let seen = self.bindings.get(key);
-        let twice = seen.is_some_and(|(_, other)| *other != archive);
-        if seen.is_none_or(|(seen, _)| *seen < rank) {
-            self.bindings.insert(key.clone(), (rank, archive));
+        let twice = seen.is_some_and(|(.., other)| *other != archive);
+        if seen.is_none_or(|(other, least, _)| (*other, least) < (counts, rank)) {
+            self.bindings.insert(key.clone(), (counts, rank.clone(), archive));
         }
         if twice {
             self.problem(format!(
@@ -174,7 +207,7 @@ impl View {
     }
 
     fn problem(&mut self, text: String) {
-        if self.problems.len() < PROBLEM_LIMIT {
+        if self.problems.len() < PROBLEM_LIMIT && !self.problems.contains(&text) {
             self.problems.push(text);
         }
     }
@@ -292,23 +325,7 @@ impl View {
 
     /// How many members entered by an invitation.
     pub fn invitation_uses(&self, id: &InvitationId) -> u32 {
-        use super::{
-            kinds::{AdmissionV1, InvitationStatementV1, Value, Warrant},
-            record::{RecordV1, VALUE_LIMIT},
-        };
-        let entered = |(node, signed): (&NodeId, &Signed)| {
-            let record: RecordV1 = signed.peek(super::record::RECORD_LIMIT).ok()?;
-            let admission = record.entries.iter().find_map(|entry| {
-                let (of, value) = AdmissionV1::read(entry).ok()?;
-                (entry.kind == AdmissionV1::KIND as u16 && of == *node).then_some(value)
-            })?;
-            let Warrant::Invitation(statement) = admission.warrant else {
-                return None;
-            };
-            let terms: InvitationStatementV1 = statement.peek(VALUE_LIMIT).ok()?;
-            (terms.invitation == *id).then_some(())
-        };
-        self.admissions.iter().filter_map(entered).count() as u32
+        self.constitution.uses.get(id).copied().unwrap_or(0)
     }
 
     /// All certificates that packages may be signed with, distrusted ones included.
@@ -407,15 +424,15 @@ impl View {
         repository: &'a RepositoryName,
         arch: &'a Architecture,
     ) -> impl Iterator<Item = (&'a PackageKey, &'a PackageV1)> {
-        let here =
-            move |(key, _): &(&PackageKey, &PackageV1)| key.repository == *repository && key.arch == *arch;
-        let from = self
-            .packages
-            .keys()
-            .find(|key| key.repository == *repository && key.arch == *arch)
-            .cloned();
-        let from = from.map_or(Bound::Unbounded, Bound::Included);
-        self.packages.range((from, Bound::Unbounded)).filter(here)
+        // '+' is the least of the bytes that a package name may begin with, and no name is shorter.
+        let least = "+".parse().ok().map(|name| PackageKey {
+            repository: repository.clone(),
+            arch: arch.clone(),
+            name,
+        });
+        self.packages
+            .range((least.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded))
+            .take_while(move |(key, _)| key.repository == *repository && key.arch == *arch)
     }
 
     /// The releases in force of one place, by name.
@@ -447,7 +464,7 @@ impl View {
             version: version.clone(),
             arch: arch.clone(),
         };
-        self.bindings.get(&key).map(|(_, archive)| *archive)
+        self.bindings.get(&key).map(|(.., archive)| *archive)
     }
 
     /// The newest generation of a place.
@@ -468,22 +485,6 @@ impl View {
     /// What somebody should look at.
     pub fn problems(&self) -> &[String] {
         &self.problems
-    }
-}
-
-impl PartialEq for View {
-    /// Whether the same things are in force.
-    fn eq(&self, other: &Self) -> bool {
-        self.constitution.members == other.constitution.members
-            && self.invitations == other.invitations
-            && self.signers == other.signers
-            && self.settings == other.settings
-            && self.sources == other.sources
-            && self.jobs == other.jobs
-            && self.packages == other.packages
-            && self.bindings == other.bindings
-            && self.generations == other.generations
-            && self.requests == other.requests
     }
 }
 

@@ -1,0 +1,9 @@
+//! The laws of the ledger: orders are total, merging forgets the order of arrival, and verdicts mean what they say.
+
+mod generated;
+mod merge;
+mod orders;
+mod tree;
+mod verdicts;
+mod view;
+mod world;
