@@ -1,0 +1,157 @@
+//! A machine that installs from the mesh: real pacman on a root, a database, a cache and a keyring of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    cluster::{Farm, Node},
+    process::{Outcome, run},
+};
+
+/// Names that the scratch root does not have and Arch's own packages would bring.
+const ASSUMED: [&str; 4] = ["glibc=2", "bash=5", "sh=5", "gcc-libs=14"];
+/// How long pacman or gpg may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One client.
+#[derive(Debug)]
+pub struct ScratchRoot {
+    dir: PathBuf,
+    namespace: Option<String>,
+}
+
+impl ScratchRoot {
+    /// A client of the repository that `node` serves, with `SigLevel = Required DatabaseOptional` and the mesh's keys
+    /// imported and locally signed.
+    pub fn of(farm: &Farm, name: &str, node: &Node) -> Self {
+        let client = Self { dir: farm.path().join(name), namespace: node.namespace.clone() };
+        for folder in ["root/var/lib/pacman", "cache", "hooks"] {
+            std::fs::create_dir_all(client.dir.join(folder)).expect("the folders of a client");
+        }
+        client.point_to(node);
+        client.keyring(&["--init"], "").ok();
+        client.trust_keys_of(node);
+        client
+    }
+
+    /// Takes the repository from `node` from now on.
+    pub fn point_to(&self, node: &Node) {
+        let said = node.cli(&["setup-pacman", "--print"]).ok().stdout;
+        let stanza = said.split_once("\n[").expect("a stanza for pacman.conf").1;
+        let options = "[options]\nArchitecture = auto\nSigLevel = Required DatabaseOptional\n";
+        std::fs::write(self.config(), format!("{options}\n[{stanza}")).expect("pacman.conf");
+    }
+
+    /// Imports what `keys export` of `node` prints, and signs what it trusts.
+    pub fn trust_keys_of(&self, node: &Node) {
+        let keys = node.cli(&["keys", "export"]).ok().stdout;
+        self.keyring(&["--add", "-"], &keys).ok();
+        let list = node.cli(&["keys", "list", "--json"]).ok().json();
+        let trusted = list.as_array().into_iter().flatten().filter(|key| key["trusted"] == true);
+        for fingerprint in trusted.filter_map(|key| key["fingerprint"].as_str()) {
+            self.keyring(&["--lsign-key", fingerprint], "").ok();
+        }
+    }
+
+    /// Runs pacman on this root.
+    pub fn pacman(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.command("pacman");
+        let place = |folder: &str| self.dir.join(folder);
+        command.args(["--noconfirm", "--noprogressbar", "--root"]).arg(self.root());
+        command.arg("--dbpath").arg(place("root/var/lib/pacman")).arg("--cachedir").arg(place("cache"));
+        command.arg("--gpgdir").arg(self.gpg()).arg("--config").arg(self.config());
+        command.arg("--hookdir").arg(place("hooks")).arg("--logfile").arg(place("pacman.log"));
+        for name in ASSUMED {
+            // Only transactions know this option.
+            if arguments.first().is_some_and(|word| word.starts_with("-S")) && arguments.len() > 1 {
+                command.args(["--assume-installed", name]);
+            }
+        }
+        command.args(arguments);
+        run(command, "", PATIENCE)
+    }
+
+    /// Installs a package, with a fresh database.
+    #[track_caller]
+    pub fn install(&self, package: &str) {
+        self.pacman(&["-Syy", package]).ok();
+    }
+
+    /// The names and versions in the synced databases, one `name version` each, sorted.
+    #[track_caller]
+    pub fn listed(&self) -> Vec<String> {
+        self.pacman(&["-Syy"]).ok();
+        let said = self.pacman(&["-Sl"]).ok().stdout;
+        let mut found: Vec<_> = said
+            .lines()
+            .map(|line| line.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" "))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Whether a package that `packages --json` shows is installed with that version.
+    pub fn has(&self, package: &Value) -> bool {
+        let wanted = format!("{} {}", package["name"].as_str().unwrap_or(""), package["version"].as_str().unwrap_or(""));
+        self.pacman(&["-Q"]).stdout.lines().any(|line| line == wanted)
+    }
+
+    /// Where packages are installed.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    /// Runs an installed program with the installed libraries; it must succeed. Gives its standard output.
+    #[track_caller]
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.root().join("usr/bin").join(program));
+        command.args(arguments).env("LD_LIBRARY_PATH", self.root().join("usr/lib"));
+        run(command, "", PATIENCE).ok().stdout
+    }
+
+    fn keyring(&self, arguments: &[&str], input: &str) -> Outcome {
+        let mut command = self.command("pacman-key");
+        command.arg("--gpgdir").arg(self.gpg()).arg("--config").arg(self.config()).args(arguments);
+        run(command, input, PATIENCE)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, program]);
+                command
+            }
+            None => Command::new(program),
+        }
+    }
+
+    fn gpg(&self) -> PathBuf {
+        self.dir.join("gpg")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.join("pacman.conf")
+    }
+}
+
+/// The bytes of a file that `node` serves below its repository, by curl; `None` for 404.
+pub fn fetch(node: &Node, path: &str, to: &Path) -> Option<Vec<u8>> {
+    let said = node.cli(&["setup-pacman", "--print"]).ok().stdout;
+    let server = said.lines().find_map(|line| line.strip_prefix("Server = ")).expect("a Server line");
+    let root = server.split("/$repo").next().expect("the root of the server");
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--fail", "--max-time", "30", "-o"]).arg(to).arg(format!("{root}/{path}"));
+    let outcome = run(command, "", PATIENCE);
+    // 22: the server answered 400 or more.
+    if outcome.code == Some(22) {
+        return None;
+    }
+    outcome.ok();
+    Some(std::fs::read(to).expect("what was fetched"))
+}
