@@ -121,8 +121,8 @@ async fn to_worker(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply 
         _ => return refused("this request is not the worker's"),
     };
     let followed = rooms.master.leadership().role.reign();
-    if reign.node != peer || followed.is_some_and(|followed| followed > reign) {
-        return refused("an order of a lower reign: another master leads");
+    if reign.node != peer || followed != Some(reign) {
+        return refused("an order of a reign that this node does not follow: its document must come first");
     }
     rooms.worker.ask(rooms, peer, request).await
 }
@@ -138,6 +138,9 @@ async fn have(rooms: &Rooms, blobs: Vec<Digest>) -> Reply {
 }
 
 async fn keep(rooms: &Rooms, peer: NodeId, blobs: Vec<Digest>, mut from: Vec<NodeId>) -> Reply {
+    if peer != rooms.node && rooms.master.leadership().master() != Some(peer) {
+        return refused("only the master says what is kept");
+    }
     if blobs.len() > HASH_BATCH {
         return refused("too many blobs in one request");
     }

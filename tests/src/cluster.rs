@@ -44,7 +44,10 @@ impl Default for Farm {
 impl Farm {
     /// An empty place.
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("pacmesh-test.").tempdir().expect("a temporary folder");
+        let dir = tempfile::Builder::new()
+            .prefix("pacmesh-test.")
+            .tempdir()
+            .expect("a temporary folder");
         // Builds of nodes that are root run as other users, who must get through.
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("the mode of an own folder");
@@ -150,7 +153,11 @@ impl Node {
     #[track_caller]
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("a log file");
         let mut command = self.command(&["daemon", "--name", &self.name, "--listen", &self.listen]);
         command.args(["--http-api", "127.0.0.1:0", "--http-repo", &self.repository]);
         command.args(["--slots", &self.slots.to_string()]);
@@ -161,14 +168,24 @@ impl Node {
             command.args(["--bootstrap", address]);
         }
         let errors = log.try_clone().expect("a second handle of the log");
-        command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
-        self.child = Some(command.spawn().expect("the pacmesh binary: 'cargo build -p pacmesh' makes it"));
+        command
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .process_group(0);
+        self.child = Some(
+            command
+                .spawn()
+                .expect("the pacmesh binary: 'cargo build -p pacmesh' makes it"),
+        );
     }
 
     /// Asks the daemon to stop, as systemd does, and waits until it has.
     #[track_caller]
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         signal_group(&child, Signal::TERM);
         let ended = within(Duration::from_secs(45), || child.try_wait().ok().flatten());
         if ended.is_none() {
@@ -180,7 +197,9 @@ impl Node {
 
     /// Kills the daemon (`kill -9`); runners of its builds go on.
     pub fn kill(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         // `ip netns exec` becomes the daemon, so the child is the daemon in a namespace, too.
         let _ = child.kill();
         let _ = child.wait();
@@ -212,7 +231,11 @@ impl Node {
         words.extend(sources.iter().map(String::as_str));
         let outcome = run(self.command(&words), "", BUILD);
         if outcome.code.is_none() {
-            panic!("{outcome}\n{}\n{}", self.cli(&["jobs", "--all"]).stdout, self.log());
+            panic!(
+                "{outcome}\n{}\n{}",
+                self.cli(&["jobs", "--all"]).stdout,
+                self.log()
+            );
         }
         outcome
     }
@@ -223,7 +246,10 @@ impl Node {
         let mut words = vec!["invite"];
         words.extend(arguments);
         let said = self.cli(&words).ok().stdout;
-        said.lines().next_back().expect("a token on the last line").to_owned()
+        said.lines()
+            .next_back()
+            .expect("a token on the last line")
+            .to_owned()
     }
 
     /// Its id.
@@ -244,26 +270,36 @@ impl Node {
     #[track_caller]
     pub fn alive(&self) -> usize {
         let nodes = self.json(&["nodes"]);
-        nodes.as_array().map_or(0, |nodes| nodes.iter().filter(|node| node["state"] == "alive").count())
+        nodes.as_array().map_or(0, |nodes| {
+            nodes.iter().filter(|node| node["state"] == "alive").count()
+        })
     }
 
     /// The name of the node that leads, as this node sees it.
     #[track_caller]
     pub fn master(&self) -> Option<String> {
-        self.json(&["status"])["master"]["name"].as_str().map(str::to_owned)
+        self.json(&["status"])["master"]["name"]
+            .as_str()
+            .map(str::to_owned)
     }
 
     /// Waits until it follows a master.
     #[track_caller]
     pub fn wait_until_led(&self) -> String {
-        wait_for(&format!("{} to follow a master", self.name), TAKE_OVER, || self.master())
+        wait_for(&format!("{} to follow a master", self.name), TAKE_OVER, || {
+            self.master()
+        })
     }
 
     /// The package `name` of its `packages --json`.
     #[track_caller]
     pub fn package(&self, name: &str) -> Option<Value> {
         let packages = self.json(&["packages"]);
-        packages.as_array()?.iter().find(|package| package["name"] == name).cloned()
+        packages
+            .as_array()?
+            .iter()
+            .find(|package| package["name"] == name)
+            .cloned()
     }
 
     /// The last job of a base in its `jobs --all --json`.
@@ -271,7 +307,9 @@ impl Node {
     pub fn job(&self, base: &str) -> Option<Value> {
         let jobs = self.json(&["jobs", "--all"]);
         let of_base = jobs.as_array()?.iter().filter(|job| job["base"] == base);
-        of_base.max_by_key(|job| job["submitted_at"].as_str().map(str::to_owned)).cloned()
+        of_base
+            .max_by_key(|job| job["submitted_at"].as_str().map(str::to_owned))
+            .cloned()
     }
 
     /// `HOST:PORT` of its discovery, for `--bootstrap`: the port below that of its transport.
@@ -279,7 +317,9 @@ impl Node {
     pub fn discovery_address(&self) -> String {
         let id = self.id();
         let nodes = self.json(&["nodes"]);
-        let own = nodes.as_array().and_then(|nodes| nodes.iter().find(|node| node["id"] == id));
+        let own = nodes
+            .as_array()
+            .and_then(|nodes| nodes.iter().find(|node| node["id"] == id));
         let address = text(&own.expect("a node sees itself")["addresses"][0]);
         let address: std::net::SocketAddr = address.parse().expect("an address");
         std::net::SocketAddr::new(address.ip(), address.port() - 1).to_string()
@@ -298,7 +338,10 @@ impl Node {
 
     #[track_caller]
     fn assert_running(&mut self) {
-        let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        let ended = self
+            .child
+            .as_mut()
+            .and_then(|child| child.try_wait().ok().flatten());
         if let Some(status) = ended {
             panic!("{} ended ({status})\n{}", self.name, self.log());
         }
@@ -334,17 +377,24 @@ impl Drop for Node {
 /// Waits until each sees all alive and follows the same master; gives that master's name.
 #[track_caller]
 pub fn wait_until_alive(nodes: &[Node]) -> String {
-    wait_for("all nodes to see each other alive and follow one master", MEET, || {
-        let names: Vec<_> = nodes.iter().map(Node::master).collect();
-        let settled = names.iter().all(|name| name.is_some() && *name == names[0]);
-        (settled && nodes.iter().all(|node| node.alive() == nodes.len())).then(|| names[0].clone())?
-    })
+    wait_for(
+        "all nodes to see each other alive and follow one master",
+        MEET,
+        || {
+            let names: Vec<_> = nodes.iter().map(Node::master).collect();
+            let settled = names.iter().all(|name| name.is_some() && *name == names[0]);
+            (settled && nodes.iter().all(|node| node.alive() == nodes.len())).then(|| names[0].clone())?
+        },
+    )
 }
 
 /// The string in a JSON value.
 #[track_caller]
 pub fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("not a string: {value}"))
+        .to_owned()
 }
 
 /// The pacmesh binary.
@@ -353,6 +403,9 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let test = std::env::current_exe().expect("the path of this program");
-    let folder = test.parent().and_then(Path::parent).expect("test programs are in target/PROFILE/deps");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("test programs are in target/PROFILE/deps");
     folder.join("pacmesh")
 }

@@ -22,7 +22,9 @@ pub fn failing_sample() -> PathBuf {
 
 /// The root of this repository.
 pub fn repository_root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is a folder of the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests is a folder of the repository")
 }
 
 /// Writes a package `name` of version 1-1 for any architecture below `dir`; `lines` stand after the common ones and may

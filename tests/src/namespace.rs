@@ -17,11 +17,21 @@ pub struct Namespaces {
 impl Namespaces {
     /// `count` machines, 10.77.0.1 and on, on one bridge that nothing else is on.
     pub fn on_one_bridge(count: usize) -> Self {
-        assert!(rustix::process::geteuid().is_root(), "network namespaces need root: run the tests as root");
-        let mark = format!("pm{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "network namespaces need root: run the tests as root"
+        );
+        let mark = format!(
+            "pm{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let names = (1..=count).map(|place| format!("{mark}-{place}")).collect();
         // Made before the first command, so that what a failing command leaves is removed.
-        let network = Self { names, switch: format!("{mark}-sw") };
+        let network = Self {
+            names,
+            switch: format!("{mark}-sw"),
+        };
         let switch = &network.switch;
         must("ip", &["netns", "add", switch]);
         inside(switch, &["ip", "link", "add", "br0", "type", "bridge"]);
@@ -29,9 +39,18 @@ impl Namespaces {
         for (name, place) in network.names.iter().zip(1..) {
             let port = format!("v{place}");
             must("ip", &["netns", "add", name]);
-            must("ip", &["link", "add", &port, "netns", switch, "type", "veth", "peer", "name", "eth0", "netns", name]);
+            must(
+                "ip",
+                &[
+                    "link", "add", &port, "netns", switch, "type", "veth", "peer", "name", "eth0", "netns",
+                    name,
+                ],
+            );
             inside(switch, &["ip", "link", "set", &port, "master", "br0", "up"]);
-            inside(name, &["ip", "addr", "add", &format!("10.77.0.{place}/24"), "dev", "eth0"]);
+            inside(
+                name,
+                &["ip", "addr", "add", &format!("10.77.0.{place}/24"), "dev", "eth0"],
+            );
             inside(name, &["ip", "link", "set", "eth0", "up"]);
             inside(name, &["ip", "link", "set", "lo", "up"]);
         }

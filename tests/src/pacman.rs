@@ -29,7 +29,10 @@ impl ScratchRoot {
     /// A client of the repository that `node` serves, with `SigLevel = Required DatabaseOptional` and the mesh's keys
     /// imported and locally signed.
     pub fn of(farm: &Farm, name: &str, node: &Node) -> Self {
-        let client = Self { dir: farm.path().join(name), namespace: node.namespace.clone() };
+        let client = Self {
+            dir: farm.path().join(name),
+            namespace: node.namespace.clone(),
+        };
         for folder in ["root/var/lib/pacman", "cache", "hooks"] {
             std::fs::create_dir_all(client.dir.join(folder)).expect("the folders of a client");
         }
@@ -52,7 +55,11 @@ impl ScratchRoot {
         let keys = node.cli(&["keys", "export"]).ok().stdout;
         self.keyring(&["--add", "-"], &keys).ok();
         let list = node.cli(&["keys", "list", "--json"]).ok().json();
-        let trusted = list.as_array().into_iter().flatten().filter(|key| key["trusted"] == true);
+        let trusted = list
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|key| key["trusted"] == true);
         for fingerprint in trusted.filter_map(|key| key["fingerprint"].as_str()) {
             self.keyring(&["--lsign-key", fingerprint], "").ok();
         }
@@ -62,10 +69,24 @@ impl ScratchRoot {
     pub fn pacman(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.command("pacman");
         let place = |folder: &str| self.dir.join(folder);
-        command.args(["--noconfirm", "--noprogressbar", "--root"]).arg(self.root());
-        command.arg("--dbpath").arg(place("root/var/lib/pacman")).arg("--cachedir").arg(place("cache"));
-        command.arg("--gpgdir").arg(self.gpg()).arg("--config").arg(self.config());
-        command.arg("--hookdir").arg(place("hooks")).arg("--logfile").arg(place("pacman.log"));
+        command
+            .args(["--noconfirm", "--noprogressbar", "--root"])
+            .arg(self.root());
+        command
+            .arg("--dbpath")
+            .arg(place("root/var/lib/pacman"))
+            .arg("--cachedir")
+            .arg(place("cache"));
+        command
+            .arg("--gpgdir")
+            .arg(self.gpg())
+            .arg("--config")
+            .arg(self.config());
+        command
+            .arg("--hookdir")
+            .arg(place("hooks"))
+            .arg("--logfile")
+            .arg(place("pacman.log"));
         for name in ASSUMED {
             // Only transactions know this option.
             if arguments.first().is_some_and(|word| word.starts_with("-S")) && arguments.len() > 1 {
@@ -97,7 +118,11 @@ impl ScratchRoot {
 
     /// Whether a package that `packages --json` shows is installed with that version.
     pub fn has(&self, package: &Value) -> bool {
-        let wanted = format!("{} {}", package["name"].as_str().unwrap_or(""), package["version"].as_str().unwrap_or(""));
+        let wanted = format!(
+            "{} {}",
+            package["name"].as_str().unwrap_or(""),
+            package["version"].as_str().unwrap_or("")
+        );
         self.pacman(&["-Q"]).stdout.lines().any(|line| line == wanted)
     }
 
@@ -110,13 +135,20 @@ impl ScratchRoot {
     #[track_caller]
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(self.root().join("usr/bin").join(program));
-        command.args(arguments).env("LD_LIBRARY_PATH", self.root().join("usr/lib"));
+        command
+            .args(arguments)
+            .env("LD_LIBRARY_PATH", self.root().join("usr/lib"));
         run(command, "", PATIENCE).ok().stdout
     }
 
     fn keyring(&self, arguments: &[&str], input: &str) -> Outcome {
         let mut command = self.command("pacman-key");
-        command.arg("--gpgdir").arg(self.gpg()).arg("--config").arg(self.config()).args(arguments);
+        command
+            .arg("--gpgdir")
+            .arg(self.gpg())
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments);
         run(command, input, PATIENCE)
     }
 
@@ -143,10 +175,16 @@ impl ScratchRoot {
 /// The bytes of a file that `node` serves below its repository, by curl; `None` for 404.
 pub fn fetch(node: &Node, path: &str, to: &Path) -> Option<Vec<u8>> {
     let said = node.cli(&["setup-pacman", "--print"]).ok().stdout;
-    let server = said.lines().find_map(|line| line.strip_prefix("Server = ")).expect("a Server line");
+    let server = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Server = "))
+        .expect("a Server line");
     let root = server.split("/$repo").next().expect("the root of the server");
     let mut command = Command::new("curl");
-    command.args(["-sS", "--fail", "--max-time", "30", "-o"]).arg(to).arg(format!("{root}/{path}"));
+    command
+        .args(["-sS", "--fail", "--max-time", "30", "-o"])
+        .arg(to)
+        .arg(format!("{root}/{path}"));
     let outcome = run(command, "", PATIENCE);
     // 22: the server answered 400 or more.
     if outcome.code == Some(22) {

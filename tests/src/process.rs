@@ -52,23 +52,36 @@ impl Outcome {
     /// Standard output as one JSON value per line.
     #[track_caller]
     pub fn json_lines(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {self}"));
+        let parse =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {self}"));
         self.stdout.lines().map(parse).collect()
     }
 }
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let end = self.code.map_or("took too long".to_owned(), |code| format!("exit {code}"));
-        write!(f, "'{}': {end}\n--- stdout\n{}--- stderr\n{}", self.command, self.stdout, self.stderr)
+        let end = self
+            .code
+            .map_or("took too long".to_owned(), |code| format!("exit {code}"));
+        write!(
+            f,
+            "'{}': {end}\n--- stdout\n{}--- stderr\n{}",
+            self.command, self.stdout, self.stderr
+        )
     }
 }
 
 /// Runs a program to its end, with `input` on its standard input; its whole process group is ended after `timeout`.
 pub fn run(mut command: Command, input: &str, timeout: Duration) -> Outcome {
     let text = words(&command);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start '{text}': {error}"));
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start '{text}': {error}"));
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
     if let Some(mut pipe) = child.stdin.take() {
@@ -76,13 +89,21 @@ pub fn run(mut command: Command, input: &str, timeout: Duration) -> Outcome {
         // A program that ends without reading its input is judged by its exit code.
         let _ = pipe.write_all(input.as_bytes());
     }
-    let code = within(timeout, || child.try_wait().ok().flatten())
-        .map(|status| status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
+    let code = within(timeout, || child.try_wait().ok().flatten()).map(|status| {
+        status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    });
     if code.is_none() {
         signal_group(&child, Signal::KILL);
         let _ = child.wait();
     }
-    Outcome { command: text, code, stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default() }
+    Outcome {
+        command: text,
+        code,
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+    }
 }
 
 /// Runs a program of the system and panics unless it succeeds within a minute; gives its standard output.
@@ -103,7 +124,9 @@ pub fn signal_group(child: &Child, signal: Signal) {
 
 /// The ids of all processes in whose command line `mark` stands.
 pub fn marked(mark: &str) -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
@@ -126,5 +149,8 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Strin
 
 fn words(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

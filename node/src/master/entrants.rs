@@ -3,7 +3,7 @@
 use pacmesh_protocol::{
     entry::{CarriedKnock, Credential, KnockReply},
     ledger::{
-        kinds::{AdmissionV1, InvitationV1, SignerV1, Value, Warrant},
+        kinds::{AdmissionV1, InvitationV1, MemberV1, SignerV1, Value, Warrant},
         record::{Entry, ReignId},
         view::View,
     },
@@ -16,16 +16,15 @@ use crate::{clock, error::chain, rooms::Rooms};
 pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) -> KnockReply {
     let view = rooms.ledger.view();
     let node = knock.knock.node;
-    if let Some(links) = view.credential_path(&node)
-        && let Some(record) = links.last().cloned()
-    {
-        if view.is_cut_off(&node) {
-            return refused("this node is suspended or revoked here: ask the mesh's administrator");
-        }
-        return KnockReply::Admitted {
-            record,
-            credential: Credential { links },
-        };
+    if view.is_cut_off(&node) {
+        return refused("this node is suspended or revoked here: ask the mesh's administrator");
+    }
+    let known = view
+        .credential_path(&node)
+        .and_then(|links| Some((links.last()?.clone(), links)));
+    if let Some((record, links)) = known.clone().filter(|_| view.is_member(&node)) {
+        let credential = Credential { links };
+        return KnockReply::Admitted { record, credential };
     }
     let entrant = match judge_knock(&knock, &rooms.mesh, clock::wall_ms(), |terms| {
         view.invitation_uses(&terms.invitation)
@@ -38,6 +37,17 @@ pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) ->
         .is_some_and(|invitation| invitation.closed)
     {
         return refused("the token was closed: ask for a new one with `pacmesh invite`");
+    }
+    if let Some((record, links)) = known {
+        // It left, and comes back with the same key: its admission stands, and counts again.
+        let credential = Credential { links };
+        return match back(&view, &knock).map(|entry| rooms.ledger.append(vec![entry], reign, None)) {
+            Some(written) => match written.await {
+                Ok(_) => KnockReply::Admitted { record, credential },
+                Err(error) => refused(&chain(&error)),
+            },
+            None => refused("this node cannot come back: let it join with a new key"),
+        };
     }
     let entries = match entries(&view, &knock, &entrant) {
         Ok(entries) => entries,
@@ -95,6 +105,17 @@ fn entries(
         entries.push(closed.entry(&invitation)?);
     }
     Ok(entries)
+}
+
+fn back(view: &View, knock: &CarriedKnock) -> Option<Entry> {
+    let member = view.member(&knock.knock.node)?;
+    let value = MemberV1 {
+        edit: member.edit + 1,
+        name: knock.knock.name.clone(),
+        roles: member.roles,
+        left: false,
+    };
+    value.entry(&member.id).ok()
 }
 
 fn refused(reason: &str) -> KnockReply {

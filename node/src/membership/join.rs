@@ -15,7 +15,7 @@ use pacmesh_signing::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{Keys, MembershipError, Standing};
+use super::{Keys, MembershipError, Standing, seat::put_aside};
 use crate::{
     config::host_name,
     home::Home,
@@ -130,6 +130,8 @@ async fn take_seat(
     let node = keys.node.id();
     let Member { admission, .. } = verify_credential(&credential, &mesh, &mesh, &node, &NoVerdicts)
         .map_err(|error| MembershipError::NotAdmitted(format!("the admission does not hold: {error}")))?;
+    // What an attempt that was cut short left behind may be of another mesh.
+    put_aside(home)?;
     let verify: Arc<dyn Verify> = Arc::new(Ed25519Verifier);
     let ledger = LedgerHandle::open(&home.ledger(), mesh, keys.node.clone(), verify).await?;
     let mut records = credential.links;

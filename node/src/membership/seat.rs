@@ -85,11 +85,28 @@ impl Standing {
             .map_err(failed)
     }
 
-    /// Forgets the mesh (`leave`).
+    /// Forgets the mesh (`leave`). Its ledger and its authority key are put aside, never deleted: the key may be the
+    /// only one that can still invite.
     pub fn remove(home: &Home) -> Result<(), MembershipError> {
         let path = home.membership();
-        fs::remove_file(&path).map_err(|source| MembershipError::File { path, source })
+        fs::remove_file(&path).map_err(|source| MembershipError::File { path, source })?;
+        put_aside(home)
     }
+}
+
+/// Puts aside what belongs to a mesh that this node is not in (or not yet: an attempt to join that was cut short).
+pub(super) fn put_aside(home: &Home) -> Result<(), MembershipError> {
+    for path in [home.ledger(), home.secrets().join("authority.key")] {
+        let mut aside = path.clone().into_os_string();
+        aside.push(".left");
+        match fs::rename(&path, &aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(MembershipError::File { path, source: error });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The keys of a node.

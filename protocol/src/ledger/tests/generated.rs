@@ -159,7 +159,7 @@ fn content(kind: u8, deed: &Deed) -> Entry {
         JobState::Published,
     ];
     match kind {
-        12 | 13 | 14 => package("foo", a, versions[b as usize]),
+        12..=14 => package("foo", a, versions[b as usize]),
         15 => setting("x", a, ["p", "q", "r", "s"][b as usize]),
         16 => job(1, a, states[b as usize].clone()),
         17 => binding("foo", "1-1", &b.to_le_bytes()),

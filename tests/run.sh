@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Everything that must hold, in one command: formatting, lints, unit, property, doc and whole-system tests, the simulated
+# mesh, and the example farm. Installs what is missing on a fresh Debian 12 or Arch machine. Exits 0 only if all of it passed.
+#
+#   tests/run.sh [--long] [--fast]
+#
+#   --long   ten thousand simulated worlds instead of two hundred
+#   --fast   without the whole-system tests and the example farm
+set -uo pipefail
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+cd "$ROOT" || exit 1
+# shellcheck source=examples/tools.sh
+. examples/tools.sh
+
+LONG='' FAST=''
+for option in "$@"; do
+  case $option in
+    --long) LONG=yes ;;
+    --fast) FAST=yes ;;
+    *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2 ;;
+  esac
+done
+
+# One profile for all: the tests start the binary that `cargo build` leaves here.
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1
+unset CARGO_BUILD_TARGET CARGO_TARGET_DIR
+[ -n "$LONG" ] && export PACMESH_SIM_SEEDS=10000
+PASSED=0 FAILED=0 FAILURES=()
+
+# part NAME COMMAND... : runs it, counts it, tells its time, and goes on
+part() {
+  local name=$1 start=$SECONDS; shift
+  printf '\n== %s\n' "$name"
+  if "$@"; then
+    PASSED=$((PASSED + 1))
+    printf '== %s: passed in %s s\n' "$name" "$((SECONDS - start))"
+  else
+    FAILED=$((FAILED + 1)); FAILURES+=("$name")
+    printf '== %s: FAILED after %s s\n' "$name" "$((SECONDS - start))"
+  fi
+}
+
+# shellcheck disable=SC2086
+install_tools $BUILD_TOOLS $NODE_TOOLS $TEST_TOOLS || exit 1
+install_rust || exit 1
+cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 \
+  || die "rustfmt or clippy is missing: type 'rustup component add rustfmt clippy'"
+
+part 'format' cargo fmt --all --check
+part 'lints' cargo clippy --locked --workspace --all-targets -- -D warnings
+part 'build' cargo build --locked -p pacmesh
+part 'unit and property tests' cargo test --locked --workspace --lib --bins
+part 'discovery on real sockets' cargo test --locked -p pacmesh-discovery --tests
+part 'house rules' cargo test --locked -p pacmesh-tests --test tidy
+part 'simulated mesh' cargo test --locked -p pacmesh-tests --test sim
+part 'doc tests' cargo test --locked --workspace --doc
+if [ -z "$FAST" ]; then
+  # One at a time: each starts nodes and builds of its own, and two cores are enough for one farm.
+  part 'whole-system tests' cargo test --locked -p pacmesh-tests --test mesh -- --test-threads=1
+  part 'example farm' env PACMESH_BIN="$ROOT/target/debug/pacmesh" examples/lan-farm.sh
+fi
+
+printf '\n%s s in all\n' "$SECONDS"
+[ "$FAILED" -eq 0 ] || printf 'failed: %s\n' "${FAILURES[@]}"
+printf '%s passed, %s failed\n' "$PASSED" "$FAILED"
+[ "$FAILED" -eq 0 ]
