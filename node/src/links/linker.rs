@@ -10,6 +10,7 @@ use std::{
 use pacmesh_discovery::Event;
 use pacmesh_protocol::{
     ids::NodeId,
+    ledger::member::Member,
     membership::{MemberHint, MemberState},
     roles::Role,
 };
@@ -113,7 +114,9 @@ impl Linker {
             .filter(|m| m.is_active())
             .map(|m| (m.id, hint(&m.id)))
             .collect();
-        let barred: BTreeSet<NodeId> = view.members().filter(|m| !m.is_active()).map(|m| m.id).collect();
+        let cut_off = |m: &&Member| m.is_cut_off();
+        let barred: BTreeSet<NodeId> = view.members().filter(cut_off).map(|m| m.id).collect();
+        // Whoever left hears the answer to its goodbye, and closes by itself.
         self.rooms.transport.bar(barred.clone());
         self.rooms.discovery.set_members(members, barred).await;
     }

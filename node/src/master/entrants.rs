@@ -1,12 +1,14 @@
 //! Admissions: the master judges a knock, and one record lets the joiner in with its signing key.
 
 use pacmesh_protocol::{
+    codec::CodecError,
     entry::{CarriedKnock, Credential, KnockReply},
     ledger::{
         kinds::{AdmissionV1, InvitationV1, MemberV1, SignerV1, Value, Warrant},
         record::{Entry, ReignId},
         view::View,
     },
+    signed::Signed,
 };
 use pacmesh_signing::membership::{Entrant, extend, judge_knock};
 
@@ -38,45 +40,67 @@ pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) ->
     {
         return refused("the token was closed: ask for a new one with `pacmesh invite`");
     }
-    if let Some((record, links)) = known {
+    let written = match known {
         // It left, and comes back with the same key: its admission stands, and counts again.
-        let credential = Credential { links };
-        return match back(&view, &knock).map(|entry| rooms.ledger.append(vec![entry], reign, None)) {
-            Some(written) => match written.await {
-                Ok(_) => KnockReply::Admitted { record, credential },
-                Err(error) => refused(&chain(&error)),
-            },
-            None => refused("this node cannot come back: let it join with a new key"),
-        };
-    }
-    let entries = match entries(&view, &knock, &entrant) {
-        Ok(entries) => entries,
-        Err(error) => return refused(&error.to_string()),
+        Some((record, links)) => come_back(rooms, reign, &view, &knock, &entrant)
+            .await
+            .map(|()| (record, Credential { links })),
+        None => enter(rooms, reign, &view, &knock, &entrant).await,
     };
-    let record = match rooms.ledger.append(entries, reign, None).await {
-        Ok(record) => record,
-        Err(error) => return refused(&chain(&error)),
-    };
-    let parent = Credential {
-        links: view.credential_path(&rooms.node).unwrap_or_default(),
-    };
-    match extend(&parent, &record) {
-        Ok(credential) => {
+    match written {
+        Ok((record, credential)) => {
             tracing::info!(node = %node.short(), name = %knock.knock.name, "admitted");
-            KnockReply::Admitted {
-                record: record.signed().clone(),
-                credential,
-            }
+            KnockReply::Admitted { record, credential }
         }
-        Err(error) => refused(&error.to_string()),
+        Err(reason) => refused(&reason),
     }
 }
 
-fn entries(
+async fn enter(
+    rooms: &Rooms,
+    reign: ReignId,
     view: &View,
     knock: &CarriedKnock,
     entrant: &Entrant,
-) -> Result<Vec<Entry>, pacmesh_protocol::codec::CodecError> {
+) -> Result<(Signed, Credential), String> {
+    let entries = entries(view, knock, entrant).map_err(|error| error.to_string())?;
+    let record = rooms
+        .ledger
+        .append(entries, reign, None)
+        .await
+        .map_err(|error| chain(&error))?;
+    let links = view.credential_path(&rooms.node).unwrap_or_default();
+    let credential = extend(&Credential { links }, &record).map_err(|error| error.to_string())?;
+    Ok((record.signed().clone(), credential))
+}
+
+async fn come_back(
+    rooms: &Rooms,
+    reign: ReignId,
+    view: &View,
+    knock: &CarriedKnock,
+    entrant: &Entrant,
+) -> Result<(), String> {
+    let member = view
+        .member(&knock.knock.node)
+        .ok_or("this node cannot come back: let it join with a new key")?;
+    let value = MemberV1 {
+        edit: member.edit + 1,
+        name: knock.knock.name.clone(),
+        roles: member.roles,
+        left: false,
+    };
+    let mut entries = vec![value.entry(&member.id).map_err(|error| error.to_string())?];
+    entries.extend(closing(view, knock, entrant).map_err(|error| error.to_string())?);
+    rooms
+        .ledger
+        .append(entries, reign, None)
+        .await
+        .map(drop)
+        .map_err(|error| chain(&error))
+}
+
+fn entries(view: &View, knock: &CarriedKnock, entrant: &Entrant) -> Result<Vec<Entry>, CodecError> {
     let node = knock.knock.node;
     let certificate = entrant.certificate.as_ref();
     let admission = AdmissionV1 {
@@ -96,26 +120,21 @@ fn entries(
         };
         entries.push(signer.entry(&certificate.fingerprint())?);
     }
-    let invitation = entrant.terms.invitation;
-    if view.invitation_uses(&invitation) + 1 >= entrant.terms.uses {
-        let closed = InvitationV1 {
-            statement: knock.knock.invitation.clone(),
-            closed: true,
-        };
-        entries.push(closed.entry(&invitation)?);
-    }
+    entries.extend(closing(view, knock, entrant)?);
     Ok(entries)
 }
 
-fn back(view: &View, knock: &CarriedKnock) -> Option<Entry> {
-    let member = view.member(&knock.knock.node)?;
-    let value = MemberV1 {
-        edit: member.edit + 1,
-        name: knock.knock.name.clone(),
-        roles: member.roles,
-        left: false,
+/// Closes the invitation with the last node that it lets in.
+fn closing(view: &View, knock: &CarriedKnock, entrant: &Entrant) -> Result<Option<Entry>, CodecError> {
+    let invitation = entrant.terms.invitation;
+    if view.invitation_uses(&invitation) + 1 < entrant.terms.uses {
+        return Ok(None);
+    }
+    let closed = InvitationV1 {
+        statement: knock.knock.invitation.clone(),
+        closed: true,
     };
-    value.entry(&member.id).ok()
+    closed.entry(&invitation).map(Some)
 }
 
 fn refused(reason: &str) -> KnockReply {

@@ -73,6 +73,9 @@ impl Gate for DoorKeeper {
         if self.ledger.view().is_cut_off(&peer) {
             return Err("you are suspended or revoked in this mesh: ask its administrator".to_owned());
         }
+        if !self.ledger.view().is_member(&peer) {
+            return Err("you left this mesh: 'pacmesh join' with a new token brings you back".to_owned());
+        }
         self.ledger
             .learn_incarnation(hello.known)
             .await
