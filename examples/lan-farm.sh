@@ -174,7 +174,8 @@ prepare_client() {
   mkdir -m 700 "$client/gpg"
   {
     printf '[options]\nArchitecture = auto\nSigLevel = Required DatabaseOptional\n\n'
-    mesh "$node" setup-pacman --print | sed -n '/^\[/,$p'
+    # A node names itself first, and others for when it is off; here nothing may come from those.
+    mesh "$node" setup-pacman --print | sed -n '/^\[/,$p' | awk '!/^Server/ || !seen++'
   } >"$client/pacman.conf"
   rooted pacman-key --gpgdir "$client/gpg" --config "$client/pacman.conf" --init
   mesh "$node" keys export >"$client/keys.asc"

@@ -57,6 +57,14 @@ impl Namespaces {
         network
     }
 
+    /// Gives every machine another address: 10.78.0.1 and on.
+    pub fn renumber(&self) {
+        for (name, place) in self.names.iter().zip(1..) {
+            inside(name, &["ip", "addr", "flush", "dev", "eth0"]);
+            inside(name, &["ip", "addr", "add", &format!("10.78.0.{place}/24"), "dev", "eth0"]);
+        }
+    }
+
     /// Their names, for `ip netns exec`.
     pub fn names(&self) -> &[String] {
         &self.names

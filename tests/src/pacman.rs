@@ -42,12 +42,17 @@ impl ScratchRoot {
         client
     }
 
-    /// Takes the repository from `node` from now on.
+    /// Takes the repository from `node`, and from no other, from now on.
     pub fn point_to(&self, node: &Node) {
         let said = node.cli(&["setup-pacman", "--print"]).ok().stdout;
         let stanza = said.split_once("\n[").expect("a stanza for pacman.conf").1;
-        let options = "[options]\nArchitecture = auto\nSigLevel = Required DatabaseOptional\n";
-        std::fs::write(self.config(), format!("{options}\n[{stanza}")).expect("pacman.conf");
+        // A node names itself first, and others for when it is off.
+        let own = stanza.lines().find(|line| line.starts_with("Server")).expect("a Server line");
+        let mut text = "[options]\nArchitecture = auto\nSigLevel = Required DatabaseOptional\n\n[".to_owned();
+        for line in stanza.lines().filter(|line| !line.starts_with("Server") || *line == own) {
+            text += &format!("{line}\n");
+        }
+        std::fs::write(self.config(), text).expect("pacman.conf");
     }
 
     /// Imports what `keys export` of `node` prints, and signs what it trusts.

@@ -1,0 +1,13 @@
+//! Whole-system tests: real nodes, real makepkg, real pacman. Each file is one concern, each test one behaviour.
+//!
+//! Needs the pacmesh binary (`cargo build -p pacmesh`, or `PACMESH_BIN`), the tools that `tests/run.sh` installs, and
+//! root for network namespaces.
+
+mod bad_input;
+mod building;
+mod entry;
+mod farm;
+mod lan;
+mod take_over;
+mod trust;
+mod walls;

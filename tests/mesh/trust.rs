@@ -1,0 +1,24 @@
+//! Whose signatures count.
+
+use pacmesh_tests::{
+    cluster::{Farm, text},
+    fixtures::package,
+};
+
+#[test]
+fn inv6_a_package_signed_by_a_distrusted_key_is_refused_and_the_job_says_why() {
+    let farm = Farm::new();
+    let node = farm.founder("desktop");
+    let keys = node.json(&["keys", "list"]);
+    let fingerprint = text(&keys[0]["fingerprint"]);
+    node.cli(&["keys", "distrust", &fingerprint]).ok();
+
+    let outcome = node.build(&[package(farm.path(), "one", "")]);
+
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let job = node.job("one").expect("the job");
+    let error = text(&job["error"]);
+    assert_eq!(job["state"], "failed");
+    assert!(error.contains("sign") || error.contains("trust"), "the reason is not named: {error}");
+    assert!(node.package("one").is_none());
+}
