@@ -10,7 +10,10 @@ use pacmesh_tests::{
 /// `build` of folders below `sources/` must fail; gives the reason.
 #[track_caller]
 fn refused(node: &Node, farm: &Farm, names: &[&str]) -> String {
-    let sources: Vec<_> = names.iter().map(|name| farm.path().join("sources").join(name)).collect();
+    let sources: Vec<_> = names
+        .iter()
+        .map(|name| farm.path().join("sources").join(name))
+        .collect();
     node.build(&sources).fails(1)
 }
 
@@ -39,7 +42,11 @@ fn sources_that_cannot_be_built_are_refused_in_one_line_and_queue_nothing() {
             assert!(said.contains(word), "{sources:?}: '{word}' is not in: {said}");
         }
     }
-    assert_eq!(node.json(&["jobs", "--all"]).as_array().map(Vec::len), Some(0), "something was queued");
+    assert_eq!(
+        node.json(&["jobs", "--all"]).as_array().map(Vec::len),
+        Some(0),
+        "something was queued"
+    );
 }
 
 #[test]
@@ -64,7 +71,13 @@ fn a_second_init_is_refused() {
 fn without_a_node_commands_exit_with_three() {
     let farm = Farm::new();
     let node = farm.node("nobody");
-    for command in [vec!["status"], vec!["nodes", "--json"], vec!["build", "."], vec!["logs", "x"], vec!["leave"]] {
+    for command in [
+        vec!["status"],
+        vec!["nodes", "--json"],
+        vec!["build", "."],
+        vec!["logs", "x"],
+        vec!["leave"],
+    ] {
         let said = node.cli(&command).fails(3);
         assert!(said.contains("pacmesh daemon"), "{said}");
     }
@@ -94,7 +107,12 @@ fn a_home_that_others_may_read_is_refused() {
 fn what_is_not_there_is_named() {
     let farm = Farm::new();
     let node = farm.founder("desktop");
-    for command in [["logs", "nothing"], ["why", "nothing"], ["cancel", "nothing"], ["remove", "nothing"]] {
+    for command in [
+        ["logs", "nothing"],
+        ["why", "nothing"],
+        ["cancel", "nothing"],
+        ["remove", "nothing"],
+    ] {
         let said = node.cli(&command).fails(1);
         assert!(said.contains("nothing"), "{said}");
     }

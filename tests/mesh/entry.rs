@@ -10,7 +10,6 @@ use pacmesh_tests::{
     wait::wait_for,
 };
 
-
 #[test]
 fn inv5_a_node_of_another_mesh_is_not_let_in() {
     let farm = Farm::new();
@@ -21,7 +20,9 @@ fn inv5_a_node_of_another_mesh_is_not_let_in() {
     stranger.start();
 
     // It says why it has no link; that is seen only if it reached the door.
-    wait_for("the stranger to be refused", COMMAND, || stranger.log().contains("another mesh").then_some(()));
+    wait_for("the stranger to be refused", COMMAND, || {
+        stranger.log().contains("another mesh").then_some(())
+    });
 
     assert_eq!((ours.alive(), stranger.alive()), (1, 1));
     assert_eq!(ours.json(&["status"])["members"], 1);
@@ -66,15 +67,25 @@ fn an_expired_token_is_refused() {
     // The door is open only while a good invitation is.
     let good: Token = founder.invite(&[]).parse().expect("a token");
     let secrets = SecretsDir::open(founder.home.join("secrets")).expect("the founder's secrets");
-    let authority = Authority::load(&secrets).expect("a readable key").expect("the founder has the authority");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as u64;
-    let invitation = authority.invite(Roles::PEER, now - 600_000, 1).expect("an invitation");
+    let authority = Authority::load(&secrets)
+        .expect("a readable key")
+        .expect("the founder has the authority");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970")
+        .as_millis() as u64;
+    let invitation = authority
+        .invite(Roles::PEER, now - 600_000, 1)
+        .expect("an invitation");
     let late = Token::new(invitation, good.addresses().to_vec()).expect("a token");
 
     let joiner = started(&farm, "laptop");
     let said = joiner.cli(&["join", late.as_str()]).fails(1);
 
-    assert!(said.contains("expired") && said.contains("pacmesh invite"), "{said}");
+    assert!(
+        said.contains("expired") && said.contains("pacmesh invite"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -88,7 +99,10 @@ fn a_used_up_token_is_refused() {
 
     let said = started(&farm, "nas").cli(&["join", &token]).fails(1);
 
-    assert!(said.contains("used up") && said.contains("pacmesh invite"), "{said}");
+    assert!(
+        said.contains("used up") && said.contains("pacmesh invite"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -112,8 +126,14 @@ fn a_guest_that_submits_is_refused() {
     let outcome = nodes[1].build(&[source]);
 
     assert_eq!(outcome.code, Some(1), "{outcome}");
-    assert!(outcome.stderr.contains("client"), "the missing role is not named: {outcome}");
-    assert_eq!(nodes[0].json(&["jobs", "--all"]).as_array().map(Vec::len), Some(0));
+    assert!(
+        outcome.stderr.contains("client"),
+        "the missing role is not named: {outcome}"
+    );
+    assert_eq!(
+        nodes[0].json(&["jobs", "--all"]).as_array().map(Vec::len),
+        Some(0)
+    );
 }
 
 #[test]
@@ -124,7 +144,10 @@ fn a_guest_builds() {
 
     nodes[0].build(&[sample("hello-script")]).ok();
 
-    assert_eq!(nodes[0].job("hello-script").expect("the job")["worker"], nodes[1].id().as_str());
+    assert_eq!(
+        nodes[0].job("hello-script").expect("the job")["worker"],
+        nodes[1].id().as_str()
+    );
 }
 
 #[test]
@@ -149,7 +172,10 @@ fn a_node_that_leaves_is_gone_for_all() {
     nodes[1].cli(&["leave"]).ok();
 
     wait_for("the mesh to see it gone", COMMAND, || {
-        nodes[0].state_of("laptop").is_none_or(|state| state == "left").then_some(())
+        nodes[0]
+            .state_of("laptop")
+            .is_none_or(|state| state == "left")
+            .then_some(())
     });
     assert_eq!(nodes[0].json(&["status"])["members"], 1);
     assert!(nodes[1].json(&["status"])["mesh"].is_null());

@@ -13,7 +13,10 @@ fn inv1_when_the_master_is_killed_another_leads_and_publishes() {
     let mut nodes = farm.mesh(&[("desktop", "peer"), ("laptop", "peer"), ("nas", "peer")]);
     nodes[0].build(&[sample("libgreet")]).ok();
     let killed = nodes[0].master().expect("somebody leads");
-    let place = nodes.iter().position(|node| node.name == killed).expect("one of ours leads");
+    let place = nodes
+        .iter()
+        .position(|node| node.name == killed)
+        .expect("one of ours leads");
     nodes[place].kill();
     let left: Vec<_> = nodes.iter().filter(|node| node.name != killed).collect();
 

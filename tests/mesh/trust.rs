@@ -19,6 +19,9 @@ fn inv6_a_package_signed_by_a_distrusted_key_is_refused_and_the_job_says_why() {
     let job = node.job("one").expect("the job");
     let error = text(&job["error"]);
     assert_eq!(job["state"], "failed");
-    assert!(error.contains("sign") || error.contains("trust"), "the reason is not named: {error}");
+    assert!(
+        error.contains("sign") || error.contains("trust"),
+        "the reason is not named: {error}"
+    );
     assert!(node.package("one").is_none());
 }

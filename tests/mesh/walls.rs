@@ -11,7 +11,10 @@ fn a_build_reads_neither_home_nor_keys_and_reaches_no_network() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();
     let home = node.home.display();
-    assert!(node.home.join("secrets/identity.key").exists(), "there is a key to be read");
+    assert!(
+        node.home.join("secrets/identity.key").exists(),
+        "there is a key to be read"
+    );
     let tries = format!(
         "try() {{\n  if \"$@\"; then echo \"got through: $*\" >&2; return 1; fi 2>/dev/null\n}}\n\
          connect() {{ (exec 3<>/dev/tcp/127.0.0.1/{port}); }}\n\

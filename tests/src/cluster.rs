@@ -167,6 +167,7 @@ impl Node {
         for address in &self.bootstrap {
             command.args(["--bootstrap", address]);
         }
+        command.env("PACMESH_LOG", "warn,pacmesh=debug,pacmesh_discovery=debug");
         let errors = log.try_clone().expect("a second handle of the log");
         command
             .stdin(Stdio::null())

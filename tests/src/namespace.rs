@@ -61,7 +61,10 @@ impl Namespaces {
     pub fn renumber(&self) {
         for (name, place) in self.names.iter().zip(1..) {
             inside(name, &["ip", "addr", "flush", "dev", "eth0"]);
-            inside(name, &["ip", "addr", "add", &format!("10.78.0.{place}/24"), "dev", "eth0"]);
+            inside(
+                name,
+                &["ip", "addr", "add", &format!("10.78.0.{place}/24"), "dev", "eth0"],
+            );
         }
     }
 

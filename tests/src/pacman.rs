@@ -47,9 +47,15 @@ impl ScratchRoot {
         let said = node.cli(&["setup-pacman", "--print"]).ok().stdout;
         let stanza = said.split_once("\n[").expect("a stanza for pacman.conf").1;
         // A node names itself first, and others for when it is off.
-        let own = stanza.lines().find(|line| line.starts_with("Server")).expect("a Server line");
+        let own = stanza
+            .lines()
+            .find(|line| line.starts_with("Server"))
+            .expect("a Server line");
         let mut text = "[options]\nArchitecture = auto\nSigLevel = Required DatabaseOptional\n\n[".to_owned();
-        for line in stanza.lines().filter(|line| !line.starts_with("Server") || *line == own) {
+        for line in stanza
+            .lines()
+            .filter(|line| !line.starts_with("Server") || *line == own)
+        {
             text += &format!("{line}\n");
         }
         std::fs::write(self.config(), text).expect("pacman.conf");
@@ -74,9 +80,7 @@ impl ScratchRoot {
     pub fn pacman(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.command("pacman");
         let place = |folder: &str| self.dir.join(folder);
-        command
-            .args(["--noconfirm", "--noprogressbar", "--root"])
-            .arg(self.root());
+        command.args(["--noconfirm", "--root"]).arg(self.root());
         command
             .arg("--dbpath")
             .arg(place("root/var/lib/pacman"))
@@ -122,13 +126,18 @@ impl ScratchRoot {
     }
 
     /// Whether a package that `packages --json` shows is installed with that version.
+    #[track_caller]
     pub fn has(&self, package: &Value) -> bool {
         let wanted = format!(
             "{} {}",
             package["name"].as_str().unwrap_or(""),
             package["version"].as_str().unwrap_or("")
         );
-        self.pacman(&["-Q"]).stdout.lines().any(|line| line == wanted)
+        self.pacman(&["-Q"])
+            .ok()
+            .stdout
+            .lines()
+            .any(|line| line == wanted)
     }
 
     /// Where packages are installed.

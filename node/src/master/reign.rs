@@ -141,11 +141,23 @@ impl ReignDriver {
 
     async fn tell_view(&mut self) {
         let view = self.rooms.ledger.view();
-        let draining = Settings(&view).is_draining(&self.rooms.node);
-        let able = view.has_role(&self.rooms.node, roles::Role::Master) && !view.has_unread() && !draining;
         self.feed(Input::Members(view.master_capable())).await;
-        self.feed(Input::Eligible(able)).await;
+        self.tell_eligible().await;
         self.feed(Input::Ledger(self.rooms.ledger.root())).await;
+    }
+
+    /// A drained node hands over, but goes on leading where nobody else could: somebody must be able to resume it.
+    async fn tell_eligible(&mut self) {
+        let view = self.rooms.ledger.view();
+        let table = self.rooms.discovery.table().borrow().clone();
+        let own = self.rooms.node;
+        let is_heir = |node: &NodeId| {
+            let state = table.members.get(node).map(|seen| seen.state);
+            state == Some(MemberState::Alive) && !Settings(&view).is_draining(node)
+        };
+        let draining = Settings(&view).is_draining(&own) && view.master_capable().keys().any(is_heir);
+        let able = view.has_role(&own, roles::Role::Master) && !view.has_unread() && !draining;
+        self.feed(Input::Eligible(able)).await;
     }
 
     async fn tell_table(&mut self, table: &Table) {
@@ -169,6 +181,7 @@ impl ReignDriver {
             }
         }
         self.feed(Input::Doubt(table.in_doubt)).await;
+        self.tell_eligible().await;
     }
 
     async fn hear(&mut self, message: Message) {

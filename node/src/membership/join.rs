@@ -21,7 +21,7 @@ use crate::{
     home::Home,
     ledger::LedgerHandle,
     local::views::{JoinView, Named},
-    transport::Joiner,
+    transport::{Joiner, KnockError},
 };
 
 /// How long a joiner waits for a master to answer (FORMATS, "Who writes, and requests").
@@ -75,7 +75,14 @@ async fn knock_until_answered(
                     last = "no master is in reach of the node that was asked: try again when one is up"
                         .to_owned();
                 }
-                Err(reason) => {
+                Err(error @ KnockError::Closed { .. }) => {
+                    let reason = crate::error::chain(&error);
+                    last = format!(
+                        "{reason}: the token expired or was used up: ask for a new one with 'pacmesh invite'"
+                    );
+                }
+                Err(error) => {
+                    let reason = crate::error::chain(&error);
                     last = format!("no member answers at {address}: {reason}: is that node up and in reach?");
                 }
             }
@@ -95,7 +102,7 @@ async fn knock(
     token: &Token,
     name: &NodeName,
     address: SocketAddr,
-) -> Result<KnockReply, String> {
+) -> Result<KnockReply, KnockError> {
     let invitation = token.invitation();
     let certificate = keys.package.certificate().as_bytes().to_vec();
     let node = keys.node.id();
@@ -113,10 +120,7 @@ async fn knock(
             .knock(node, name.clone(), certificate, member, exporter)
             .map_err(|error| error.to_string())
     };
-    transport
-        .knock(address, build)
-        .await
-        .map_err(|error| crate::error::chain(&error))
+    transport.knock(address, build).await
 }
 
 async fn take_seat(
