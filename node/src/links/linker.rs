@@ -238,7 +238,11 @@ impl Linker {
                 }
             }
             Err(error) => {
-                tracing::debug!(%address, error, "no link");
+                // Said once where somebody may want to know it; afterwards only to who asks.
+                match self.patience.contains_key(&address) {
+                    false => tracing::info!(%address, error, "no link yet"),
+                    true => tracing::debug!(%address, error, "no link"),
+                }
                 let pause = self
                     .patience
                     .get(&address)
