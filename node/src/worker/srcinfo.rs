@@ -3,7 +3,7 @@
 //! Only what the mesh acts on must be right: names, version and architectures become newtypes or the whole is
 //! refused. For the rest the alpm crates are asked and their complaint is passed on as a warning.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr};
 
 use alpm_srcinfo::SourceInfoV1;
 use pacmesh_protocol::{
@@ -189,111 +189,6 @@ impl Sections {
     }
 }
 
-/// A dependency as PKGBUILDs write it: a name, and perhaps a bound on its version (PKGBUILD(5), depends).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dependency {
-    name: String,
-    bound: Option<(Comparison, String)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
-    Less,
-    LessOrEqual,
-    Equal,
-    GreaterOrEqual,
-    Greater,
-}
-
-impl Comparison {
-    /// Longer ones first: `<=` begins like `<`.
-    const ALL: [(&'static str, Self); 5] = [
-        ("<=", Self::LessOrEqual),
-        (">=", Self::GreaterOrEqual),
-        ("<", Self::Less),
-        (">", Self::Greater),
-        ("=", Self::Equal),
-    ];
-
-    const fn holds(self, ordering: Ordering) -> bool {
-        match self {
-            Self::Less => ordering.is_lt(),
-            Self::LessOrEqual => ordering.is_le(),
-            Self::Equal => ordering.is_eq(),
-            Self::GreaterOrEqual => ordering.is_ge(),
-            Self::Greater => ordering.is_gt(),
-        }
-    }
-}
-
-impl Dependency {
-    /// Reads `name`, `name>=version` and so on; what follows a `: ` is a remark.
-    pub fn parse(text: &str) -> Self {
-        let text = text.split(": ").next().unwrap_or_default().trim();
-        let at = text.find(['<', '>', '=']).unwrap_or(text.len());
-        let (name, rest) = text.split_at(at);
-        let bound = Comparison::ALL.into_iter().find_map(|(sign, comparison)| {
-            rest.strip_prefix(sign)
-                .map(|version| (comparison, version.to_owned()))
-        });
-        Self {
-            name: name.to_owned(),
-            bound,
-        }
-    }
-
-    /// The name without the bound.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether a package of this name and version, or a provision `name=version`, is enough.
-    ///
-    /// As in pacman, a bound without pkgrel ignores the pkgrel, and a provision without version satisfies no bound.
-    pub fn satisfied_by(&self, name: &str, version: Option<&str>) -> bool {
-        if self.name != name {
-            return false;
-        }
-        let Some((comparison, bound)) = &self.bound else {
-            return true;
-        };
-        version.is_some_and(|version| compare(version, bound).is_some_and(|o| comparison.holds(o)))
-    }
-
-    /// [`Self::satisfied_by`] for an entry of `provides`: `name` or `name=version`.
-    pub fn satisfied_by_provision(&self, provision: &str) -> bool {
-        match provision.split_once('=') {
-            Some((name, version)) => self.satisfied_by(name, Some(version)),
-            None => self.satisfied_by(provision, None),
-        }
-    }
-}
-
-impl fmt::Display for Dependency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        if let Some((comparison, version)) = &self.bound {
-            let sign = Comparison::ALL.iter().find(|(_, other)| other == comparison);
-            write!(f, "{}{version}", sign.map_or("", |(sign, _)| sign))?;
-        }
-        Ok(())
-    }
-}
-
-/// alpm's comparison; versions outside its grammar are only ever equal to themselves.
-fn compare(version: &str, bound: &str) -> Option<Ordering> {
-    let parsed = |text: &str| alpm_types::Version::from_str(text).ok();
-    match (parsed(version), parsed(bound)) {
-        (Some(mut version), Some(bound)) => {
-            if bound.pkgrel.is_none() {
-                version.pkgrel = None;
-            }
-            Some(version.cmp(&bound))
-        }
-        _ => (version == bound).then_some(Ordering::Equal),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,34 +241,5 @@ pkgname = tools-b
         let error = parse(&text, &x86()).unwrap_err();
         assert_eq!(error.to_string(), "the PKGBUILD's version cannot be used");
         assert!(matches!(parse("", &x86()), Err(SrcinfoError::Missing("pkgname"))));
-    }
-
-    #[test]
-    fn bounds_compare_as_pacman_does() {
-        for (dependency, version, holds) in [
-            ("a", "1-1", true),
-            ("a>=1.5", "1.5-3", true),
-            ("a>=1.5-4", "1.5-3", false),
-            ("a<2", "1:1-1", false),
-            ("a=1", "1-7", true),
-            ("a>1", "1-7", false),
-            ("a<=1: for this and that", "1-7", true),
-            ("b", "1-1", false),
-        ] {
-            let dependency = Dependency::parse(dependency);
-            assert_eq!(
-                dependency.satisfied_by("a", Some(version)),
-                holds,
-                "{dependency} {version}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_provision_without_version_satisfies_no_bound() {
-        assert!(Dependency::parse("sh").satisfied_by_provision("sh"));
-        assert!(!Dependency::parse("sh>=1").satisfied_by_provision("sh"));
-        assert!(Dependency::parse("libx.so=2-64").satisfied_by_provision("libx.so=2-64"));
-        assert!(!Dependency::parse("libx.so=2-64").satisfied_by_provision("libx.so=3-64"));
     }
 }

@@ -1,0 +1,262 @@
+//! What the schedule wants: each output becomes a request to a worker or a record.
+
+use super::*;
+
+impl Leader {
+    pub(super) async fn act(&mut self, output: Output) {
+        match output {
+            Output::AskInventory { worker } => self.ask_inventory(worker),
+            Output::Probe {
+                job,
+                tree,
+                arch,
+                environment,
+                ..
+            } => {
+                if let Some(probe) = self.probes.get(&(tree, arch.clone())) {
+                    let result = Ok(Box::new(probe.clone()));
+                    self.pending.push_back(Input::Probed { job, result });
+                    return;
+                }
+                let (rooms, reign) = (self.rooms.clone(), self.reign);
+                self.tasks.spawn(async move {
+                    let probed = submit::probe_one(&rooms, reign, tree, &arch, &environment).await;
+                    let result = probed.map(Box::new).map_err(ProbeError::Worker);
+                    Event::Input(Input::Probed { job, result })
+                });
+            }
+            Output::Order { worker, order } => {
+                let (job, fence) = (order.job, order.fence);
+                let request = Request::Order { order };
+                self.order(worker, job, fence, request);
+            }
+            Output::Adopt {
+                worker,
+                job,
+                old,
+                new,
+            } => {
+                self.order(worker, job, new, Request::Adopt { job, old, new });
+            }
+            Output::Cancel { worker, job, fence } => {
+                if let Some(reply) = self.prepared.remove(&(job, fence)) {
+                    answer(
+                        reply,
+                        Reply::Refused {
+                            reason: "the attempt is no longer wanted".to_owned(),
+                        },
+                    );
+                }
+                let rooms = self.rooms.clone();
+                self.tasks.spawn(async move {
+                    let _ = rooms
+                        .ask(worker, Request::Cancel { job, fence }, ORDER_WAIT)
+                        .await;
+                    Event::Nothing
+                });
+            }
+            Output::AnswerPrepared {
+                job,
+                fence,
+                version,
+                packages,
+                ..
+            } => {
+                self.answer_prepared(job, fence, &version, &packages);
+            }
+            Output::Verify {
+                worker,
+                report,
+                probe,
+            } => self.verify(worker, *report, *probe),
+            Output::Publish {
+                job,
+                worker,
+                attempts,
+                report,
+                probe: _,
+            } => {
+                self.publish(job, worker, attempts, &report).await;
+            }
+            Output::Fail {
+                job,
+                class,
+                error,
+                attempts,
+                report,
+            } => {
+                let view = self.rooms.ledger.view();
+                let Some(value) = view.job(&job) else { return };
+                tracing::info!(job = %job.short(), base = %value.base, error, "job failed");
+                let entries = publish::failure(job, value, class, &error, attempts, report.as_ref());
+                if let Some((worker, log)) = report.and_then(|(worker, report)| Some((worker, report.log?))) {
+                    self.keep_log(worker, log);
+                }
+                self.end(job, entries.map_err(|error| error.to_string()), None)
+                    .await;
+            }
+            Output::CancelRecord { job } => {
+                let view = self.rooms.ledger.view();
+                let Some(value) = view.job(&job) else { return };
+                let entries = publish::cancellation(job, value).map_err(|error| error.to_string());
+                self.end(job, entries, None).await;
+            }
+            Output::AckReport { job, fence, .. } => {
+                self.verified.remove(&(job, fence));
+                if let Some(reply) = self.reports.remove(&(job, fence)) {
+                    answer(reply, Reply::Done);
+                }
+            }
+        }
+    }
+
+    /// The log of a failure is kept like any blob, but the failure does not wait for it.
+    fn keep_log(&mut self, worker: NodeId, log: Digest) {
+        let rooms = self.rooms.clone();
+        self.tasks.spawn(async move {
+            rooms.obtain(&[log], &[worker]).await;
+            copies::keep(&rooms, vec![log], vec![worker]).await;
+            Event::Nothing
+        });
+    }
+
+    fn ask_inventory(&mut self, worker: NodeId) {
+        let (rooms, reign) = (self.rooms.clone(), self.reign);
+        self.tasks.spawn(async move {
+            // Bounded: whoever stays silent is soon lost, and is asked again when it returns.
+            for _ in 0..20 {
+                let answer = rooms.ask(worker, Request::Inventory { reign }, ORDER_WAIT).await;
+                if let Ok(Reply::Inventory(inventory)) = answer {
+                    return Event::Input(Input::Inventory { worker, inventory });
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Event::Nothing
+        });
+    }
+
+    fn order(&mut self, worker: NodeId, job: JobId, fence: Fence, request: Request) {
+        let rooms = self.rooms.clone();
+        self.tasks.spawn(async move {
+            let result = match rooms.ask(worker, request, ORDER_WAIT).await {
+                Ok(Reply::Done) => Ok(clock::wall_ms()),
+                Ok(Reply::Refused { reason }) => Err(reason),
+                Ok(_) => Err("it answered something else".to_owned()),
+                Err(error) => Err(error),
+            };
+            Event::Input(Input::Ordered {
+                worker,
+                job,
+                fence,
+                result,
+            })
+        });
+    }
+
+    fn answer_prepared(
+        &mut self,
+        job: JobId,
+        fence: Fence,
+        version: &PackageVersion,
+        packages: &[(PackageName, Architecture)],
+    ) {
+        let Some(reply) = self.prepared.remove(&(job, fence)) else {
+            return;
+        };
+        let view = self.rooms.ledger.view();
+        let mixed = packages.iter().any(|(_, arch)| !arch.is_any());
+        let free = free_pkgrel(version, packages, |name, version, arch| {
+            // The `any` half of a mixed base may be bound by the other architecture's job already (FORMATS).
+            let shared = mixed && arch.is_any() && is_bound_by_sibling(&view, job, name, version);
+            view.binding(name, version, arch).is_some() && !shared
+        });
+        answer(
+            reply,
+            match free {
+                Ok(version) => Reply::Build { version },
+                Err(error) => Reply::Refused {
+                    reason: error.to_string(),
+                },
+            },
+        );
+    }
+
+    fn verify(&mut self, worker: NodeId, report: Report, probe: Probe) {
+        let (job, fence) = (report.job, report.fence);
+        let view = self.rooms.ledger.view();
+        let Some(tree) = view.job(&job).map(|value| value.tree) else {
+            return;
+        };
+        let rooms = self.rooms.clone();
+        self.tasks.spawn(async move {
+            let result = verify::verify(&rooms, worker, &report, &probe, tree).await;
+            Event::Verified { job, fence, result }
+        });
+    }
+
+    async fn publish(&mut self, job: JobId, worker: NodeId, attempts: u32, report: &Report) {
+        let view = self.rooms.ledger.view();
+        let (Some(value), Some(verified)) =
+            (view.job(&job), self.verified.get(&(job, report.fence)).cloned())
+        else {
+            self.pending.push_back(Input::RecordFailed { job });
+            return;
+        };
+        let entries = publish::publication(&view, job, value, worker, attempts, report, &verified);
+        if entries.is_ok() {
+            tracing::info!(job = %job.short(), base = %value.base, worker = %self.rooms.name_of(&worker), "publishing");
+        }
+        self.end(
+            job,
+            entries.map_err(|error| error.to_string()),
+            Some(verified.copies),
+        )
+        .await;
+    }
+
+    /// Writes the record that ends a job, and tells the schedule when its copies are synced.
+    async fn end(
+        &mut self,
+        job: JobId,
+        entries: Result<Vec<Entry>, String>,
+        holders: Option<copies::Copies>,
+    ) {
+        let written = match entries {
+            Ok(entries) => self.write(entries, None).await.map_err(|error| chain(&error)),
+            Err(error) => Err(error),
+        };
+        let rooms = self.rooms.clone();
+        match written {
+            Ok(record) => {
+                self.tasks.spawn(async move {
+                    let holders = match holders {
+                        Some(holders) => holders,
+                        None => copies::keep(&rooms, Vec::new(), Vec::new()).await,
+                    };
+                    copies::replicate(&rooms, &record, &holders).await;
+                    Event::Input(Input::Recorded { job })
+                });
+            }
+            Err(error) => {
+                tracing::warn!(job = %job.short(), error, "the end of a job could not be recorded");
+                self.tasks.spawn(async move {
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                    Event::Input(Input::RecordFailed { job })
+                });
+            }
+        }
+    }
+}
+
+/// Whether the name is bound by a published job of the same base and tree.
+fn is_bound_by_sibling(view: &View, job: JobId, name: &PackageName, version: &PackageVersion) -> bool {
+    let Some(own) = view.job(&job) else { return false };
+    view.all_releases().any(|(key, release)| {
+        key.name == *name
+            && release.version == *version
+            && release.job != job
+            && view
+                .job(&release.job)
+                .is_some_and(|other| other.base == own.base && other.tree == own.tree)
+    })
+}

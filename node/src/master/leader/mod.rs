@@ -1,0 +1,239 @@
+//! The leading master for one reign: drives the schedule, and writes what it decides.
+//!
+//! One loop owns the schedule and is the only writer; everything that waits for others runs beside it and comes back
+//! as an event. It ends with its reign. `asks` is what others want of it, `acts` what the schedule wants of others.
+
+mod acts;
+mod asks;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use pacmesh_protocol::{
+    entry::KnockReply,
+    ids::{Digest, JobId, NodeId, RequestId},
+    ledger::{
+        kinds::GenerationKey,
+        order::Fact,
+        record::{Entry, Record, ReignId},
+        view::View,
+    },
+    machine::Machine,
+    names::{Architecture, PackageName, PackageVersion},
+    schedule::{Input, Output, Schedule, VerifyError, free_pkgrel},
+    signed::{Purpose, Signed},
+    wire::{AcceptedJob, Carried, CarriedReply, Change, FRAME_LIMIT, LiveJob, ProbeError, Reply, Request},
+    work::{Fence, Probe, Report},
+};
+use pacmesh_signing::Ed25519Verifier;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+use super::{
+    catalogs::{Catalogs, workers},
+    changes, copies, entrants,
+    generations::{self, Pace},
+    handle::LeaderMessage,
+    publish,
+    submit::{self, Probed},
+    verify::{self, Verified},
+};
+use crate::{clock, error::chain, ledger::LedgerError, rooms::Rooms, settings::Settings};
+
+/// How long a worker may take to answer an order or a cancellation.
+const ORDER_WAIT: Duration = Duration::from_secs(30);
+/// Between two questions to a worker that did not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How far a deadline may lie from this clock (FORMATS, "Numbers": ± 120 s).
+const CLOCK_TOLERANCE_MS: u64 = 120_000;
+/// How long a failed write waits before it is tried again.
+const WRITE_AGAIN: Duration = Duration::from_secs(2);
+
+/// What comes back from work beside the loop.
+enum Event {
+    Input(Input),
+    Verified {
+        job: JobId,
+        fence: Fence,
+        result: Result<Verified, VerifyError>,
+    },
+    Submission {
+        reply: oneshot::Sender<CarriedReply>,
+        result: Result<Box<Probed>, String>,
+    },
+    Generation {
+        key: GenerationKey,
+        result: Result<u64, String>,
+    },
+    Nothing,
+}
+
+/// The state of one reign.
+pub(super) struct Leader {
+    rooms: Arc<Rooms>,
+    reign: ReignId,
+    schedule: Schedule,
+    pending: VecDeque<Input>,
+    inbox: mpsc::Receiver<LeaderMessage>,
+    tasks: JoinSet<Event>,
+    catalogs: Catalogs,
+    pace: Pace,
+    pace_again: Option<pacmesh_protocol::machine::Instant>,
+    /// Something changed since generations were last looked at.
+    changed: bool,
+    /// By tree and architecture; the environment is the repository's one.
+    probes: BTreeMap<(Digest, Architecture), Probe>,
+    prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
+    reports: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
+    verified: BTreeMap<(JobId, Fence), Verified>,
+}
+
+impl Leader {
+    pub(super) fn new(rooms: Arc<Rooms>, reign: ReignId, inbox: mpsc::Receiver<LeaderMessage>) -> Self {
+        Self {
+            rooms,
+            reign,
+            schedule: Schedule::new(),
+            pending: VecDeque::new(),
+            inbox,
+            tasks: JoinSet::new(),
+            catalogs: Catalogs::default(),
+            pace: Pace::default(),
+            pace_again: None,
+            changed: true,
+            probes: BTreeMap::new(),
+            prepared: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            verified: BTreeMap::new(),
+        }
+    }
+
+    /// Leads until `ended` says so; work beside the loop ends with it.
+    pub(super) async fn run(mut self, mut ended: watch::Receiver<bool>) {
+        let mut views = self.rooms.ledger.subscribe();
+        let mut table = self.rooms.discovery.table();
+        self.pending.push_back(Input::Reign(self.reign));
+        self.tell_view().await;
+        self.tell_workers();
+        loop {
+            self.drain().await;
+            self.publish_generations();
+            let wake = self.sleep_for();
+            tokio::select! {
+                _ = ended.changed() => break,
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.hear(message).await,
+                    None => break,
+                },
+                Some(event) = self.tasks.join_next() => match event {
+                    Ok(event) => self.take(event).await,
+                    Err(error) => tracing::error!(%error, "work of the master ended badly"),
+                },
+                Ok(()) = views.changed() => self.tell_view().await,
+                Ok(()) = table.changed() => self.tell_workers(),
+                () = tokio::time::sleep(wake) => self.pending.push_back(Input::Wake),
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+
+    fn sleep_for(&self) -> Duration {
+        let next = self
+            .schedule
+            .next_wakeup()
+            .into_iter()
+            .chain(self.pace_again)
+            .min();
+        next.map_or(Duration::from_secs(60), |next| {
+            next.since(clock::now()).max(Duration::from_millis(1))
+        })
+    }
+
+    /// Feeds the schedule, and does what it wants, until it wants nothing more.
+    async fn drain(&mut self) {
+        while let Some(input) = self.pending.pop_front() {
+            let mut outputs = Vec::new();
+            self.schedule.handle(clock::now(), input, &mut outputs);
+            for output in outputs {
+                self.act(output).await;
+            }
+        }
+    }
+
+    async fn tell_view(&mut self) {
+        self.changed = true;
+        let view = self.rooms.ledger.view();
+        let update = self.catalogs.update(&self.rooms, &view).await;
+        if !update.jobs.is_empty() || !update.catalogs.is_empty() {
+            self.pending.push_back(Input::View(Box::new(update)));
+        }
+    }
+
+    fn tell_workers(&mut self) {
+        self.pending.push_back(Input::Workers(workers(&self.rooms)));
+    }
+
+    fn publish_generations(&mut self) {
+        let waited = self.pace_again.is_some_and(|again| again <= clock::now());
+        if !self.changed && !waited {
+            return;
+        }
+        self.changed = false;
+        let view = self.rooms.ledger.view();
+        let (due, again) = self.pace.due(&view, clock::now());
+        self.pace_again = again;
+        for (key, index) in due {
+            let (rooms, reign) = (self.rooms.clone(), self.reign);
+            self.tasks.spawn(async move {
+                let result = generations::publish(rooms, reign, key.clone(), index).await;
+                Event::Generation { key, result }
+            });
+        }
+    }
+
+    async fn take(&mut self, event: Event) {
+        match event {
+            Event::Input(input) => self.pending.push_back(input),
+            Event::Verified { job, fence, result } => {
+                let result = result.map(|verified| {
+                    self.verified.insert((job, fence), verified);
+                });
+                self.pending.push_back(Input::Verified { job, fence, result });
+            }
+            Event::Submission { reply, result } => self.accept(reply, result).await,
+            Event::Generation { key, result } => {
+                self.pace.ended(&key);
+                self.changed = true;
+                match result {
+                    Ok(number) => {
+                        tracing::info!(repository = %key.repository, arch = %key.arch, number, "generation published");
+                    }
+                    Err(error) => {
+                        tracing::warn!(repository = %key.repository, arch = %key.arch, error, "no generation");
+                    }
+                }
+            }
+            Event::Nothing => {}
+        }
+    }
+
+    async fn write(
+        &mut self,
+        entries: Vec<Entry>,
+        request: Option<RequestId>,
+    ) -> Result<Record, LedgerError> {
+        let record = self.rooms.ledger.append(entries, self.reign, request).await?;
+        self.tell_view().await;
+        Ok(record)
+    }
+}
+
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    // Whoever asked may have gone; what was recorded stays recorded.
+    let _ = reply.send(value);
+}
