@@ -68,7 +68,7 @@ fn three_nodes_started_at_once_find_each_other_by_one_address() {
     wait_until_alive(&nodes);
 
     // The goal of 2 s is for an idle machine; what it was here is worth a line.
-    println!(
+    eprintln!(
         "three nodes alive {:.2} s after their start",
         started.elapsed().as_secs_f64()
     );

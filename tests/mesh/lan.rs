@@ -42,7 +42,7 @@ fn three_machines_on_one_bridge_find_each_other_by_mdns_and_build() {
     let started = Instant::now();
     nodes.iter_mut().for_each(Node::spawn);
     wait_until_alive(&nodes);
-    println!(
+    eprintln!(
         "three machines alive {:.2} s after their start",
         started.elapsed().as_secs_f64()
     );

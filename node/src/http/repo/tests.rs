@@ -1,3 +1,5 @@
+//! The repository listener, asked by curl and by pacman as clients ask it.
+
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;

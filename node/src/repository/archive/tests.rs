@@ -1,3 +1,5 @@
+//! Archives as makepkg writes them, and as an enemy would.
+
 use std::fs;
 use std::io::Write as _;
 

@@ -1,3 +1,5 @@
+//! Our databases mean what `repo-add` writes.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! No reader meets half of a generation, whenever the writer is stopped.
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, UNIX_EPOCH};

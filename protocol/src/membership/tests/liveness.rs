@@ -1,3 +1,5 @@
+//! Who is believed alive, suspected and lost, and after how long.
+
 use super::bench::*;
 use crate::membership::{Input, MemberState, Output};
 

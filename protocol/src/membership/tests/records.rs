@@ -1,3 +1,5 @@
+//! Which record of a member counts.
+
 use super::bench::*;
 use crate::membership::{Input, Judgement, MemberState, Output, Version};
 

@@ -1,3 +1,5 @@
+//! When a node does not trust its own sight.
+
 use super::bench::*;
 use crate::{
     machine::Machine,
