@@ -276,12 +276,15 @@ impl Node {
         })
     }
 
-    /// The name of the node that leads, as this node sees it.
+    /// The name of the node that leads, as this node sees it; nobody while it does not answer yet.
     #[track_caller]
     pub fn master(&self) -> Option<String> {
-        self.json(&["status"])["master"]["name"]
-            .as_str()
-            .map(str::to_owned)
+        let outcome = self.cli(&["status", "--json"]);
+        // 3: no node answers.
+        if outcome.code == Some(3) {
+            return None;
+        }
+        outcome.ok().json()["master"]["name"].as_str().map(str::to_owned)
     }
 
     /// Waits until it follows a master.
