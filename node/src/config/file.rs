@@ -91,7 +91,7 @@ impl ConfigFile {
         toml::from_str(&text).map_err(|error| {
             let line = error
                 .span()
-                .map_or(1, |span| text[..span.start].lines().count().max(1));
+                .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             ConfigFileError::Parse {
                 path: format!("{name}:{line}"),
                 reason: error.message().to_owned(),
