@@ -47,17 +47,20 @@ install_rust || exit 1
 cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 \
   || die "rustfmt or clippy is missing: type 'rustup component add rustfmt clippy'"
 
+# Every part selects the whole workspace: cargo then settles the features of each dependency once, and builds it once.
+suite() { local name=$1; shift; part "$name" cargo test --locked --workspace "$@"; }
+
 part 'format' cargo fmt --all --check
 part 'lints' cargo clippy --locked --workspace --all-targets -- -D warnings
-part 'build' cargo build --locked -p pacmesh
-part 'unit and property tests' cargo test --locked --workspace --lib --bins
-part 'discovery on real sockets' cargo test --locked -p pacmesh-discovery --tests
-part 'house rules' cargo test --locked -p pacmesh-tests --test tidy
-part 'simulated mesh' cargo test --locked -p pacmesh-tests --test sim
-part 'doc tests' cargo test --locked --workspace --doc
+part 'build' cargo build --locked --workspace --all-targets
+suite 'unit and property tests' --lib --bins
+suite 'discovery on real sockets' --test loopback
+suite 'house rules' --test tidy
+suite 'simulated mesh' --test sim
+suite 'doc tests' --doc
 if [ -z "$FAST" ]; then
   # One at a time: each starts nodes and builds of its own, and two cores are enough for one farm.
-  part 'whole-system tests' cargo test --locked -p pacmesh-tests --test mesh -- --test-threads=1
+  suite 'whole-system tests' --test mesh -- --test-threads=1
   part 'example farm' env PACMESH_BIN="$ROOT/target/debug/pacmesh" examples/lan-farm.sh
 fi
 
