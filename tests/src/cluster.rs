@@ -110,6 +110,7 @@ impl Drop for Farm {
             }
             left.is_empty().then_some(())
         });
+        self.remove_disks();
         if gone.is_none() && !std::thread::panicking() {
             panic!("processes below {mark} do not end: {:?}", marked(&mark));
         }
@@ -139,6 +140,21 @@ pub struct Node {
 }
 
 impl Node {
+    /// The same node to ask only, for another thread: it neither starts nor ends the daemon.
+    pub fn handle(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            home: self.home.clone(),
+            listen: self.listen.clone(),
+            repository: self.repository.clone(),
+            mdns: self.mdns,
+            bootstrap: self.bootstrap.clone(),
+            namespace: self.namespace.clone(),
+            slots: self.slots,
+            child: None,
+        }
+    }
+
     /// Starts the daemon and waits until it answers.
     #[track_caller]
     pub fn start(&mut self) {
@@ -227,10 +243,7 @@ impl Node {
     /// `build` of directories, to its end; gives the events.
     #[track_caller]
     pub fn build(&self, sources: &[PathBuf]) -> Outcome {
-        let sources: Vec<_> = sources.iter().map(|path| path.display().to_string()).collect();
-        let mut words = vec!["build", "--json"];
-        words.extend(sources.iter().map(String::as_str));
-        let outcome = run(self.command(&words), "", BUILD);
+        let outcome = self.try_build(sources);
         if outcome.code.is_none() {
             panic!(
                 "{outcome}\n{}\n{}",
@@ -239,6 +252,14 @@ impl Node {
             );
         }
         outcome
+    }
+
+    /// As `build`, and may take too long.
+    pub fn try_build(&self, sources: &[PathBuf]) -> Outcome {
+        let sources: Vec<_> = sources.iter().map(|path| path.display().to_string()).collect();
+        let mut words = vec!["build", "--json"];
+        words.extend(sources.iter().map(String::as_str));
+        run(self.command(&words), "", BUILD)
     }
 
     /// A token, with further arguments of `invite`.
@@ -371,7 +392,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.child.is_some() {
             eprintln!("{}", self.log());
         }
         self.kill();

@@ -29,9 +29,14 @@ impl ScratchRoot {
     /// A client of the repository that `node` serves, with `SigLevel = Required DatabaseOptional` and the mesh's keys
     /// imported and locally signed.
     pub fn of(farm: &Farm, name: &str, node: &Node) -> Self {
+        Self::on(farm, name, node.namespace.as_deref(), node)
+    }
+
+    /// As `of`, on a machine of its own.
+    pub fn on(farm: &Farm, name: &str, namespace: Option<&str>, node: &Node) -> Self {
         let client = Self {
             dir: farm.path().join(name),
-            namespace: node.namespace.clone(),
+            namespace: namespace.map(str::to_owned),
         };
         for folder in ["root/var/lib/pacman", "cache", "hooks"] {
             std::fs::create_dir_all(client.dir.join(folder)).expect("the folders of a client");
@@ -43,22 +48,15 @@ impl ScratchRoot {
     }
 
     /// Takes the repository from `node`, and from no other, from now on.
+    #[track_caller]
     pub fn point_to(&self, node: &Node) {
-        let said = node.cli(&["setup-pacman", "--print"]).ok().stdout;
-        let stanza = said.split_once("\n[").expect("a stanza for pacman.conf").1;
-        // A node names itself first, and others for when it is off.
-        let own = stanza
-            .lines()
-            .find(|line| line.starts_with("Server"))
-            .expect("a Server line");
-        let mut text = "[options]\nArchitecture = auto\nSigLevel = Required DatabaseOptional\n\n[".to_owned();
-        for line in stanza
-            .lines()
-            .filter(|line| !line.starts_with("Server") || *line == own)
-        {
-            text += &format!("{line}\n");
-        }
-        std::fs::write(self.config(), text).expect("pacman.conf");
+        self.take_from(&only(node));
+    }
+
+    /// Takes the repository as a stanza says, from now on.
+    pub fn take_from(&self, stanza: &str) {
+        let options = "[options]\nArchitecture = auto\nSigLevel = Required DatabaseOptional\n\n";
+        std::fs::write(self.config(), format!("{options}{stanza}")).expect("pacman.conf");
     }
 
     /// Imports what `keys export` of `node` prints, and signs what it trusts.
@@ -125,6 +123,28 @@ impl ScratchRoot {
         found
     }
 
+    /// Downloads every package that the synced databases list and the cache lacks; pacman checks hashes and signatures.
+    pub fn download_all(&self) -> Outcome {
+        let names = self.pacman(&["-Slq"]).ok().stdout;
+        if names.trim().is_empty() {
+            return self.pacman(&["-V"]);
+        }
+        let mut words = vec!["-Swdd"];
+        words.extend(names.lines());
+        self.pacman(&words)
+    }
+
+    /// Forgets every archive that was downloaded.
+    pub fn empty_cache(&self) {
+        std::fs::remove_dir_all(self.cache()).expect("a cache");
+        std::fs::create_dir_all(self.cache()).expect("a cache");
+    }
+
+    /// Where downloaded archives are.
+    pub fn cache(&self) -> PathBuf {
+        self.dir.join("cache")
+    }
+
     /// Whether a package that `packages --json` shows is installed with that version.
     #[track_caller]
     pub fn has(&self, package: &Value) -> bool {
@@ -184,6 +204,18 @@ impl ScratchRoot {
     fn config(&self) -> PathBuf {
         self.dir.join("pacman.conf")
     }
+}
+
+/// The stanza for pacman.conf that `node` prints, with itself as the only server.
+#[track_caller]
+pub fn only(node: &Node) -> String {
+    let said = node.cli(&["setup-pacman", "--print"]).ok().stdout;
+    let stanza = said.split_once("\n[").expect("a stanza for pacman.conf").1;
+    // A node names itself first, and others for when it is off.
+    let is_server = |line: &&str| line.starts_with("Server");
+    let own = stanza.lines().find(is_server).expect("a Server line");
+    let lines = stanza.lines().filter(|line| !is_server(line) || *line == own);
+    lines.fold("[".to_owned(), |text, line| text + line + "\n")
 }
 
 /// The bytes of a file that `node` serves below its repository, by curl; `None` for 404.
