@@ -5,9 +5,10 @@
 //!
 //! * words: [`ids`], [`names`], [`roles`], [`signed`], [`codec`]
 //! * what is said: [`wire`], [`entry`], [`work`], [`membership::NodeRecord`], [`reign::document`], [`ledger::record`]
-//! * what is decided: [`membership`], [`reign`], [`ledger`], [`schedule`]
+//! * what is decided: [`membership`], [`reign`], [`ledger`], [`schedule`], [`copies`]
 
 pub mod codec;
+pub mod copies;
 pub mod entry;
 pub mod ids;
 pub mod ledger;

@@ -171,6 +171,11 @@ pub enum Request {
         /// The reign that ends.
         reign: ReignId,
     },
+    /// How do the copies stand? To the master.
+    Copies,
+    /// "I am about to go: have others keep what only I hold." To the master; answered by [`Reply::Blobs`] with what is
+    /// still only there, when that is nothing or when nothing more can be done.
+    CopySole,
 }
 
 /// What comes before a blob's bytes.
@@ -234,6 +239,8 @@ pub enum Reply {
     },
     /// To `JobStates`.
     JobStates(Vec<LiveJob>),
+    /// To `Copies`.
+    Copies(CopiesState),
 }
 
 /// Why a source's metadata cannot be had.
@@ -395,6 +402,21 @@ pub struct LiveJob {
     pub waiting_for: Option<String>,
     /// When the running attempt began, milliseconds since 1970.
     pub started_ms: Option<u64>,
+}
+
+/// How the copies of what records name stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiesState {
+    /// How many each shall have.
+    pub wanted: u32,
+    /// How many blobs have fewer.
+    pub short: u32,
+    /// Of these, how many are being copied now.
+    pub coming: u32,
+    /// What no replica in reach holds, for people; a few of them.
+    pub nowhere: Vec<String>,
+    /// How many no replica in reach holds.
+    pub nowhere_count: u32,
 }
 
 /// A place in somebody's records, as vectors name it: all retained records up to here are held.

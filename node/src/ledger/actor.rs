@@ -10,6 +10,7 @@ use pacmesh_protocol::{
     ids::{Digest, Incarnation, RecordHash, RequestId},
     ledger::{
         Ledger, Merged,
+        named::Named,
         record::{Entry, Record, RecordV1, ReignId},
         view::View,
     },
@@ -50,6 +51,7 @@ pub(super) enum Operation {
     Lacking(Vec<RecordHash>, Answer<Vec<RecordHash>>),
     Pull(Vec<RecordHash>, Answer<Vec<Signed>>),
     Unread(Answer<Vec<RecordHash>>),
+    Named(Answer<Named>),
     Close(oneshot::Sender<()>),
 }
 
@@ -207,6 +209,10 @@ impl Actor {
             }
             Operation::Pull(hashes, answer) => self.answer(answer, Ok(pull(&self.ledger, &hashes))),
             Operation::Unread(answer) => self.answer(answer, Ok(self.ledger.unread())),
+            Operation::Named(answer) => {
+                let named = self.ledger.named();
+                self.answer(answer, Ok(named));
+            }
             Operation::Close(closed) => return Some(closed),
         }
         None

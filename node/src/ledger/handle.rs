@@ -12,6 +12,7 @@ use pacmesh_protocol::{
     ids::{Digest, Incarnation, MeshId, RecordHash, RequestId},
     ledger::{
         Ledger,
+        named::Named,
         record::{Entry, Record, ReignId},
         view::View,
     },
@@ -206,6 +207,11 @@ impl LedgerHandle {
     /// Records with something that this binary does not read.
     pub async fn unread(&self) -> Result<Vec<RecordHash>, LedgerError> {
         self.ask(Operation::Unread).await
+    }
+
+    /// The blobs that its records name.
+    pub async fn named(&self) -> Result<Named, LedgerError> {
+        self.ask(Operation::Named).await
     }
 
     /// A small value of another room.

@@ -7,6 +7,7 @@
 mod constitution;
 pub mod kinds;
 pub mod member;
+pub mod named;
 pub mod order;
 pub mod record;
 mod state;

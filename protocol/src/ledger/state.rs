@@ -257,9 +257,11 @@ impl Ledger {
     }
 
     fn is_among_greatest(&self, author: &NodeId, slot: &[Candidate], hash: &RecordHash) -> bool {
-        let Some(at) = slot.iter().position(|candidate| candidate.hash() == *hash) else {
-            return false;
-        };
+        let at = slot.iter().position(|candidate| candidate.hash() == *hash);
+        at.is_some_and(|at| self.is_kept_at(author, slot, at))
+    }
+
+    fn is_kept_at(&self, author: &NodeId, slot: &[Candidate], at: usize) -> bool {
         let most = slot[at].fact.kept();
         if at < most {
             return true;
@@ -274,6 +276,14 @@ impl Ledger {
                         .filter(|other| is_at_or_below(&other.rank.tail().position, cut));
                     greater.count() < most
                 })
+        })
+    }
+
+    /// The values for whose sake records are held; what else their records say was outranked.
+    pub(super) fn kept_values(&self) -> impl Iterator<Item = (&NodeId, &Candidate)> {
+        self.slots.iter().flat_map(move |((_, _, author), slot)| {
+            let kept = (0..slot.len()).filter(move |at| self.is_kept_at(author, slot, *at));
+            kept.map(move |at| (author, &slot[at]))
         })
     }
 

@@ -252,6 +252,11 @@ impl View {
             .is_some_and(|member| member.is_active() && member.roles.has(role))
     }
 
+    /// Whether the word of `author` at a place counts now.
+    pub(super) fn counts(&self, author: &NodeId, position: &Position) -> bool {
+        self.constitution.counts(author, position)
+    }
+
     /// Whether a node is suspended or revoked.
     pub fn is_cut_off(&self, node: &NodeId) -> bool {
         self.member(node).is_some_and(Member::is_cut_off)

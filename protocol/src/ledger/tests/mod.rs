@@ -2,6 +2,7 @@
 
 mod generated;
 mod merge;
+mod named;
 mod orders;
 mod tree;
 mod verdicts;
