@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    blobs::{BlobError, BlobStore, Fetcher, Reserve},
+    blobs::{BlobError, BlobStore, Fetcher, Reserve, gc, scrub},
     config::Config,
     home::HomeError,
     http::repo::RepositoryState,
@@ -233,6 +233,7 @@ impl Mesh {
             LedgerHandle::open(&config.home.ledger(), mesh, keys.node.clone(), verify.clone()).await?;
         let blobs = BlobStore::open(&config.home.blobs(), Reserve::Standard)?;
         let layout = Layout::open(&config.home.repository())?;
+        let (repository, mends) = RepositoryHandle::of(&layout);
         let (master, inbox) = MasterHandle::new();
         let receptionist = Receptionist::default();
         let gate = Arc::new(DoorKeeper::new(mesh, node, ledger.clone(), receptionist.clone()));
@@ -262,7 +263,7 @@ impl Mesh {
             discovery,
             master,
             worker: WorkerHandle::new(config.slots),
-            repository: RepositoryHandle::of(&layout),
+            repository,
         });
         receptionist.open(rooms.clone());
         let driver = ReignDriver::open(rooms.clone(), inbox).await?;
@@ -277,9 +278,12 @@ impl Mesh {
         tasks.spawn(links::spread(rooms.clone(), stopped.clone()));
         tasks.spawn(vitals::watch(rooms.clone(), stopped.clone()));
         tasks.spawn(driver.run(stopped.clone()));
-        tasks.spawn(repository::keep(rooms.clone(), layout, stopped.clone()));
-        tasks.spawn(serve(rooms.clone(), listener, stopped));
+        tasks.spawn(repository::keep(rooms.clone(), layout, mends, stopped.clone()));
+        tasks.spawn(scrub::scrub(rooms.clone(), stopped.clone()));
+        tasks.spawn(serve(rooms.clone(), listener, stopped.clone()));
         rooms.worker.resume(&rooms).await;
+        // Only now is it known what earlier attempts use.
+        tasks.spawn(gc::collect(rooms.clone(), stopped));
         Ok(Self { rooms, stop, tasks })
     }
 

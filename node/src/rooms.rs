@@ -1,6 +1,6 @@
 //! The handles of all rooms of a running node: what one room needs of another it takes from here.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use pacmesh_protocol::{
@@ -76,9 +76,11 @@ impl Rooms {
     /// Has blobs here: fetches what is missing from `from`, then from any replica in reach. Returns what is still
     /// missing.
     pub async fn obtain(&self, blobs: &[Digest], from: &[NodeId]) -> Vec<Digest> {
+        let here = self.blobs.have(blobs.to_vec()).await.unwrap_or_default();
+        let here: BTreeSet<Digest> = here.into_iter().collect();
         let missing: Vec<Digest> = blobs
             .iter()
-            .filter(|blob| !self.blobs.has(blob))
+            .filter(|blob| !here.contains(blob))
             .copied()
             .collect();
         if missing.is_empty() {

@@ -40,7 +40,7 @@ impl Disk {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).doing("empty", &tmp),
             _ => {}
         }
-        for folder in [tmp, disk.parts(), disk.pins()] {
+        for folder in [tmp, disk.parts(), disk.pins(), disk.damaged()] {
             fs::create_dir_all(&folder).doing("create", &folder)?;
         }
         sync_folder(root)?;
@@ -73,20 +73,36 @@ impl Disk {
         self.root.join("pins")
     }
 
+    /// Where damaged blobs lie until they are here again.
+    pub(super) fn damaged(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
+    /// How far the scrubber came.
+    pub(super) fn scrubbed(&self) -> PathBuf {
+        self.root.join("scrubbed")
+    }
+
     /// A file that vanishes unless it is given a name.
     pub(super) fn temporary(&self) -> Result<NamedTempFile, BlobError> {
         let tmp = self.tmp();
         NamedTempFile::new_in(&tmp).doing("create a file in", &tmp)
     }
 
-    /// Refuses what would not leave the reserve free.
-    pub(super) fn room_for(&self, wanted: u64) -> Result<(), BlobError> {
+    /// Free bytes, and how many of them stay reserved.
+    pub(super) fn space(&self) -> Result<(u64, u64), BlobError> {
         let volume = rustix::fs::statvfs(&self.root).doing("measure", &self.root)?;
         let free = volume.f_bavail.saturating_mul(volume.f_frsize);
         let reserve = match self.reserve {
             Reserve::Bytes(bytes) => bytes,
             Reserve::Standard => (1 << 30).max(volume.f_blocks.saturating_mul(volume.f_frsize) / 20),
         };
+        Ok((free, reserve))
+    }
+
+    /// Refuses what would not leave the reserve free.
+    pub(super) fn room_for(&self, wanted: u64) -> Result<(), BlobError> {
+        let (free, reserve) = self.space()?;
         if free < reserve.saturating_add(wanted) {
             return Err(BlobError::NoSpace {
                 path: self.root.clone(),

@@ -9,8 +9,9 @@ use std::{
 use bao_tree::{
     BaoTree, ChunkNum, ChunkRanges,
     io::{
+        EncodeError,
         outboard::PreOrderOutboard,
-        sync::{ReadAt, encode_ranges},
+        sync::{ReadAt, encode_ranges_validated},
     },
 };
 use bytes::Bytes;
@@ -69,13 +70,19 @@ pub(super) fn encode(
         data: pairs,
     };
     let (sender, pieces) = mpsc::channel(AHEAD);
+    let suspecting = store.clone();
     tokio::task::spawn_blocking(move || {
         let mut out = Pieces {
             sender,
             piece: Vec::with_capacity(PIECE),
         };
         let ranges = ChunkRanges::from(ChunkNum(offset / 1024)..);
-        let result = encode_ranges(data, outboard, &ranges, &mut out).map_err(io::Error::from);
+        // Verified here, too: a receiver would refuse what is damaged, but only this node can mend it.
+        let result = encode_ranges_validated(data, outboard, &ranges, &mut out);
+        if let Err(EncodeError::LeafHashMismatch(_) | EncodeError::ParentHashMismatch(_)) = &result {
+            suspecting.suspect(&digest);
+        }
+        let result = result.map_err(io::Error::from);
         if let Err(error) = result.and_then(|()| out.flush()) {
             // Whoever has left needs no error.
             let _left = out.sender.blocking_send(Err(error));

@@ -5,16 +5,19 @@
 //! stopped. Below the disk reserve nothing is taken.
 //!
 //! On disk, below the store's folder: `ab/<digest>` and `ab/<digest>.obao4` (the hash tree, for blobs of more than one
-//! group), `parts/` (transfers that are not complete), `pins/` (what must stay), `tmp/` (emptied at start).
+//! group), `parts/` (transfers that are not complete), `pins/` (what must stay), `damaged/` (what was found wrong and is
+//! not here again yet), `scrubbed` (how far the scrubber came), `tmp/` (emptied at start).
 
 mod decode;
 mod disk;
 mod encode;
 mod error;
 mod fetch;
+pub mod gc;
 mod hasher;
 mod part;
 mod pins;
+pub mod scrub;
 mod store;
 mod writer;
 

@@ -169,6 +169,18 @@ pub(super) fn clean(disk: &Disk) -> Result<(), BlobError> {
     Ok(())
 }
 
+/// Removes transfers that nobody went on with for so long that they are stale, while others are under way.
+pub(super) fn clean_stale(disk: &Disk) -> Result<(), BlobError> {
+    let folder = disk.parts();
+    for entry in fs::read_dir(&folder).doing("list", &folder)? {
+        let path = entry.doing("list", &folder)?.path();
+        if !is_fresh(&path) && !is_fresh(&path.with_extension("state")) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn is_fresh(state: &Path) -> bool {
     let Ok(changed) = fs::metadata(state).and_then(|state| state.modified()) else {
         return false;

@@ -6,10 +6,12 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use pacmesh_protocol::ids::Digest;
 use tempfile::NamedTempFile;
+use tokio::sync::watch;
 
 use super::{
     BLOB_LIMIT, BlobWriter, EncodedBlob, Reserve, Stored,
@@ -24,16 +26,24 @@ use super::{
 /// How much is read from a file at once, in bytes.
 const READ: usize = 1 << 20;
 
+/// A blob that is asked for again within so long is as good as just asked for: not every question costs a write.
+const TOUCHED: Duration = Duration::from_secs(600);
+/// Most blobs that are remembered as suspect; the scrubber finds the others in its turn.
+const SUSPECTS: usize = 1024;
+
 /// The blobs of one node. Clones share it.
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     inner: Arc<Inner>,
+    /// The reserve is kept for what comes by this handle.
+    is_own: bool,
 }
 
 #[derive(Debug)]
 struct Inner {
     disk: Disk,
     pins: Mutex<Pins>,
+    suspects: watch::Sender<BTreeSet<Digest>>,
 }
 
 impl BlobStore {
@@ -46,8 +56,22 @@ impl BlobStore {
         part::clean(&disk)?;
         let pins = Mutex::new(Pins::open(disk.pins())?);
         Ok(Self {
-            inner: Arc::new(Inner { disk, pins }),
+            inner: Arc::new(Inner {
+                disk,
+                pins,
+                suspects: watch::Sender::default(),
+            }),
+            is_own: false,
         })
+    }
+
+    /// The same store for what this node made itself: results must fit when nothing else does, and the disk reserve is
+    /// there for them and the ledger.
+    pub fn own(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            is_own: true,
+        }
     }
 
     /// Stores bytes that are in memory.
@@ -59,7 +83,7 @@ impl BlobStore {
             if store.is_kept(&digest)? {
                 return Ok(digest);
             }
-            store.disk().room_for(bytes.len() as u64)?;
+            store.room(bytes.len() as u64)?;
             let mut file = store.disk().temporary()?;
             io::Write::write_all(&mut file, &bytes).doing("write", file.path())?;
             store.install(file, &digest, &outboard)?;
@@ -84,9 +108,10 @@ impl BlobStore {
         self.disk().blob(digest).is_file()
     }
 
-    /// Which of these are here, complete.
+    /// Which of these are here, complete. They stay for the time of grace from now on: whoever is told that something
+    /// is here relies on it before a record names it.
     pub async fn have(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, BlobError> {
-        self.blocking(move |store| Ok(digests.into_iter().filter(|digest| store.has(digest)).collect()))
+        self.blocking(move |store| Ok(digests.into_iter().filter(|digest| store.touch(digest)).collect()))
             .await
     }
 
@@ -105,6 +130,11 @@ impl BlobStore {
         Some(self.disk().blob(digest)).filter(|path| path.is_file())
     }
 
+    /// Where it lies, or would lie.
+    pub(super) fn place(&self, digest: &Digest) -> PathBuf {
+        self.disk().blob(digest)
+    }
+
     /// All its bytes, if it has at most `limit`; verified.
     pub async fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, BlobError> {
         let digest = *digest;
@@ -120,6 +150,7 @@ impl BlobStore {
             if Digest::of(&bytes) == digest {
                 Ok(bytes)
             } else {
+                store.suspect(&digest);
                 Err(BlobError::Damaged(digest))
             }
         })
@@ -146,17 +177,73 @@ impl BlobStore {
         self.blocking(|store| store.list_all()).await
     }
 
-    /// Hashes it again; a damaged one is removed, whatever pins it, so that it can be fetched anew.
+    /// Hashes it again; a damaged one is set aside, whatever pins it, so that it can be fetched anew.
     pub async fn verify(&self, digest: &Digest) -> Result<(), BlobError> {
         let digest = *digest;
         self.blocking(move |store| match store.rehash(&digest) {
             Err(BlobError::Damaged(digest)) => {
-                store.discard(&digest)?;
+                store.put_aside(&digest)?;
                 Err(BlobError::Damaged(digest))
             }
             result => result.map(drop),
         })
         .await
+    }
+
+    /// Puts the file of a damaged blob aside: nothing reads it any more, and it can be fetched anew.
+    pub async fn set_aside(&self, digest: &Digest) -> Result<(), BlobError> {
+        let digest = *digest;
+        self.blocking(move |store| store.put_aside(&digest)).await
+    }
+
+    /// Damaged blobs that were set aside and are not here again; the files of those that are go.
+    pub async fn damaged(&self) -> Result<Vec<Digest>, BlobError> {
+        self.blocking(|store| {
+            let folder = store.disk().damaged();
+            let mut damaged = Vec::new();
+            for entry in fs::read_dir(&folder).doing("list", &folder)? {
+                let entry = entry.doing("list", &folder)?;
+                let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                    continue;
+                };
+                if store.has(&digest) {
+                    remove(&entry.path())?;
+                } else {
+                    damaged.push(digest);
+                }
+            }
+            damaged.sort_unstable();
+            Ok(damaged)
+        })
+        .await
+    }
+
+    /// Forgets a damaged blob that nobody needs any more.
+    pub(super) fn forget_damaged(&self, digest: &Digest) -> Result<(), BlobError> {
+        remove(&self.disk().damaged().join(digest.to_string())).map(drop)
+    }
+
+    /// Blobs that were found wrong while they were read, as they are found.
+    pub(super) fn suspects(&self) -> watch::Receiver<BTreeSet<Digest>> {
+        self.inner.suspects.subscribe()
+    }
+
+    /// Something is wrong with a blob: the scrubber looks at it next.
+    pub(super) fn suspect(&self, digest: &Digest) {
+        tracing::warn!(blob = %digest.short(), "a blob did not read as its name says");
+        self.inner
+            .suspects
+            .send_if_modified(|suspects| suspects.len() < SUSPECTS && suspects.insert(*digest));
+    }
+
+    /// The scrubber takes a suspect.
+    pub(super) fn take_suspect(&self) -> Option<Digest> {
+        let mut taken = None;
+        self.inner.suspects.send_if_modified(|suspects| {
+            taken = suspects.pop_first();
+            false
+        });
+        taken
     }
 
     /// Keeps it from being removed, now or once it is here; durable on return.
@@ -206,11 +293,80 @@ impl BlobStore {
         &self.inner.disk
     }
 
+    /// Refuses what does not fit; what this node made may use the reserve.
+    pub(super) fn room(&self, bytes: u64) -> Result<(), BlobError> {
+        if self.is_own {
+            Ok(())
+        } else {
+            self.disk().room_for(bytes)
+        }
+    }
+
+    /// Whether it is here; if so, its time of grace begins anew (see [`super::gc`]).
+    fn touch(&self, digest: &Digest) -> bool {
+        // Held, so that it is not collected between the look and the touch.
+        let _pins = self.pins_locked();
+        let path = self.disk().blob(digest);
+        let Ok(metadata) = fs::metadata(&path) else {
+            return false;
+        };
+        let now = SystemTime::now();
+        let age = metadata
+            .modified()
+            .ok()
+            .and_then(|time| now.duration_since(time).ok());
+        if age.is_none_or(|age| age > TOUCHED)
+            && let Err(error) = File::open(&path).and_then(|file| file.set_modified(now))
+        {
+            tracing::warn!(blob = %digest.short(), %error, "a blob's time of grace cannot be renewed");
+        }
+        metadata.is_file()
+    }
+
+    /// All that are here, with length and the moment from which their time of grace counts.
+    pub(super) fn ages(&self) -> Result<Vec<(Digest, u64, SystemTime)>, BlobError> {
+        let mut ages = Vec::new();
+        for digest in self.list_all()? {
+            let path = self.disk().blob(&digest);
+            // One that went meanwhile is no error.
+            if let Ok(metadata) = fs::metadata(&path) {
+                ages.push((
+                    digest,
+                    metadata.len(),
+                    metadata.modified().doing("look at", &path)?,
+                ));
+            }
+        }
+        Ok(ages)
+    }
+
+    /// Removes it, unless something pins it or somebody asked for it after `before`. Whether it went.
+    pub(super) fn collect(&self, digest: &Digest, before: SystemTime) -> Result<bool, BlobError> {
+        let pins = self.pins_locked();
+        let touched = fs::metadata(self.disk().blob(digest)).and_then(|metadata| metadata.modified());
+        if !pins.reasons(digest).is_empty() || touched.is_ok_and(|touched| touched > before) {
+            return Ok(false);
+        }
+        self.discard(digest)
+    }
+
+    fn put_aside(&self, digest: &Digest) -> Result<(), BlobError> {
+        let path = self.disk().blob(digest);
+        match fs::rename(&path, self.disk().damaged().join(digest.to_string())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed.doing("set aside", &path)?,
+        }
+        remove(&self.disk().outboard(digest))?;
+        sync_folder(&self.disk().damaged())?;
+        sync_folder(path.parent().unwrap_or(self.disk().root()))
+    }
+
     /// Whether it is here, and durable: another task may have named it this very moment.
     pub(super) fn is_kept(&self, digest: &Digest) -> Result<bool, BlobError> {
-        let Some(path) = self.path(digest) else {
+        if !self.touch(digest) {
             return Ok(false);
-        };
+        }
+        let path = self.disk().blob(digest);
         sync_folder(path.parent().unwrap_or(self.disk().root()))?;
         Ok(true)
     }
@@ -255,7 +411,7 @@ impl BlobStore {
         if size > BLOB_LIMIT {
             return Err(BlobError::TooLarge);
         }
-        self.disk().room_for(size)?;
+        self.room(size)?;
         let mut copy = self.disk().temporary()?;
         let cloned = rustix::fs::ioctl_ficlone(copy.as_file(), &source).is_ok();
         let mut hasher = Hasher::default();

@@ -1,5 +1,6 @@
 //! The store on a real disk, and transfers over real connections.
 
+mod collecting;
 mod keeping;
 mod moving;
 

@@ -31,7 +31,7 @@ struct Unfinished {
 
 impl BlobWriter {
     pub(super) fn new(store: BlobStore) -> Result<Self, BlobError> {
-        store.disk().room_for(0)?;
+        store.room(0)?;
         let file = store.disk().temporary()?;
         let unfinished = Unfinished {
             file,
@@ -82,7 +82,7 @@ impl BlobWriter {
         let mut unfinished = self.file.take().ok_or(BlobError::Aborted)?;
         let batch = std::mem::take(&mut self.batch);
         let work = self.store.blocking(move |store| {
-            store.disk().room_for(batch.len() as u64)?;
+            store.room(batch.len() as u64)?;
             unfinished.hasher.update(&batch);
             let path = unfinished.file.path().to_owned();
             unfinished.file.write_all(&batch).doing("write", &path)?;

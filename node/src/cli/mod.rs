@@ -8,6 +8,7 @@ mod exit;
 mod keys;
 mod member;
 mod print;
+mod repo;
 mod show;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -159,6 +160,11 @@ enum Command {
         /// Print what to type and the stanza for pacman.conf.
         #[arg(long, required = true)]
         print: bool,
+    },
+    /// The repository as this machine keeps it.
+    Repo {
+        #[command(subcommand)]
+        command: RepoCommand,
     },
     /// Settings of the mesh.
     Config {
@@ -315,6 +321,12 @@ enum NodeCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum RepoCommand {
+    /// Read all blobs and package files of this machine again, and mend what is damaged from other machines.
+    Check(Json),
+}
+
+#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print a setting of the mesh, or all.
     Get {
@@ -384,6 +396,9 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
             Command::Remove { packages } => build::remove(home, packages).await,
             Command::Keys { command } => keys::run(home, command).await,
             Command::SetupPacman { print: _ } => keys::setup_pacman(home).await,
+            Command::Repo {
+                command: RepoCommand::Check(json),
+            } => repo::check(home, json.json).await,
             Command::Config { command } => show::config(home, command).await,
             Command::Daemon(_)
             | Command::Runner { .. }

@@ -44,10 +44,15 @@ fn show_status(view: &StatusView) -> Result<(), Failure> {
         "jobs     {} queued, {} running, {} published, {} failed, {} cancelled",
         jobs.queued, jobs.running, jobs.published, jobs.failed, jobs.cancelled
     ))?;
-    print::line(format!(
-        "packages {}, {} with fewer than {} copies",
-        view.packages, view.copies.short, view.copies.wanted
-    ))?;
+    print::line(format!("packages {}", view.packages))?;
+    let copies = &view.copies;
+    print::line(match copies.short {
+        0 => format!("copies   {} of everything", copies.wanted),
+        short => format!(
+            "copies   {short} blobs with fewer than {}, {} being copied",
+            copies.wanted, copies.coming
+        ),
+    })?;
     for (repository, number) in &view.generation {
         print::line(format!("serving  {repository}, generation {number}"))?;
     }

@@ -16,6 +16,8 @@ pub struct ConfigFile {
     pub http: HttpSection,
     /// Building.
     pub build: BuildSection,
+    /// Keeping.
+    pub blobs: BlobsSection,
 }
 
 /// `[node]`
@@ -56,6 +58,18 @@ pub struct BuildSection {
     pub slots: Option<u32>,
     /// Dependency names that the host satisfies, besides those of base and base-devel.
     pub provides: Vec<String>,
+}
+
+/// `[blobs]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlobsSection {
+    /// How often what nothing needs is looked for, such as `1h`.
+    pub sweep: Option<String>,
+    /// How often everything is read again in search of damage, such as `1d`.
+    pub scrub: Option<String>,
+    /// How fast it is read then, in MiB a second.
+    pub scrub_rate: Option<u32>,
 }
 
 /// Why a configuration file cannot be used.

@@ -4,4 +4,4 @@ mod file;
 mod resolve;
 
 pub use file::{ConfigFile, ConfigFileError};
-pub use resolve::{Config, ConfigError, Overrides, host_name};
+pub use resolve::{Blobs, Config, ConfigError, Overrides, host_name};

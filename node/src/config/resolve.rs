@@ -3,11 +3,12 @@
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
+    time::Duration,
 };
 
 use pacmesh_protocol::names::{NameError, NodeName};
 
-use super::file::{ConfigFile, ConfigFileError};
+use super::file::{BlobsSection, ConfigFile, ConfigFileError};
 use crate::home::Home;
 
 /// The port of discovery; transport is always the next one (DESIGN, "On disk").
@@ -16,6 +17,9 @@ pub(crate) const DISCOVERY_PORT: u16 = 7420;
 const REPOSITORY_PORT: u16 = 7480;
 /// The port of the API listener.
 const API_PORT: u16 = 8080;
+
+/// Least pause between two looks at all blobs.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Flags and variables, which win over the file.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +61,50 @@ pub struct Config {
     pub slots: u32,
     /// Dependency names that the host satisfies, besides the known ones.
     pub provides: Vec<String>,
+    /// How blobs are looked after.
+    pub blobs: Blobs,
+}
+
+/// How blobs are looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blobs {
+    /// Between two looks for what nothing needs.
+    pub sweep: Duration,
+    /// Between the beginnings of two readings of everything.
+    pub scrub: Duration,
+    /// How fast it is read, in bytes a second.
+    pub scrub_rate: u64,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self {
+            sweep: Duration::from_secs(3600),
+            scrub: Duration::from_secs(24 * 3600),
+            // A tenth of a percent of a core, and 100 GiB in little more than a day.
+            scrub_rate: 1 << 20,
+        }
+    }
+}
+
+impl Blobs {
+    fn of(section: &BlobsSection) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let duration = |name: &'static str, text: &Option<String>, default: Duration| match text {
+            None => Ok(default),
+            Some(text) => match humantime::parse_duration(text) {
+                Ok(duration) if duration >= LEAST_PAUSE => Ok(duration),
+                _ => Err(ConfigError::Duration(name, text.clone())),
+            },
+        };
+        Ok(Self {
+            sweep: duration("blobs.sweep", &section.sweep, default.sweep)?,
+            scrub: duration("blobs.scrub", &section.scrub, default.scrub)?,
+            scrub_rate: section
+                .scrub_rate
+                .map_or(default.scrub_rate, |mib| u64::from(mib.max(1)) << 20),
+        })
+    }
 }
 
 /// Why a configuration makes no sense.
@@ -68,6 +116,9 @@ pub enum ConfigError {
     /// Not `IP[:PORT]`.
     #[error("'{0}' is not an address to listen on: give IP or IP:PORT, such as 0.0.0.0:7420")]
     Listen(String),
+    /// Not a duration, or too short a one.
+    #[error("'{1}' is not a value of {0}: give a duration of at least 100ms, such as 1h or 1d")]
+    Duration(&'static str, String),
     /// Not `HOST[:PORT]`.
     #[error("'{0}' is not an address of a node: give HOST or HOST:PORT")]
     Bootstrap(String),
@@ -115,6 +166,7 @@ impl Config {
                 .unwrap_or_else(default_slots)
                 .clamp(1, 256),
             provides: file.build.provides,
+            blobs: Blobs::of(&file.blobs)?,
             home,
         })
     }

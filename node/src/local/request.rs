@@ -14,8 +14,8 @@ use pacmesh_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::views::{
-    BuildEvent, InitView, InviteView, JobView, JoinView, NodeView, PackageView, PacmanView, SignerView,
-    StatusView,
+    BuildEvent, CheckView, InitView, InviteView, JobView, JoinView, NodeView, PackageView, PacmanView,
+    SignerView, StatusView,
 };
 
 /// Greatest length of a chunk of a stream, in bytes.
@@ -151,6 +151,8 @@ pub enum LocalRequest {
         /// Empty: as by default.
         value: String,
     },
+    /// `repo check`
+    CheckRepository,
 }
 
 /// What `node` does.
@@ -233,4 +235,6 @@ pub enum LocalReply {
     Settings(Vec<(String, String)>),
     /// To `Cancel` and `Retry`: which jobs it was about.
     Touched(Vec<JobId>),
+    /// To `CheckRepository`.
+    Checked(CheckView),
 }

@@ -29,7 +29,7 @@ pub struct StatusView {
     pub packages: usize,
     /// `<repo>/<arch>`: the generation that this node shows.
     pub generation: BTreeMap<String, u64>,
-    /// Copies of what is in force.
+    /// Copies of what records name.
     pub copies: Copies,
     /// What somebody should look at.
     pub problems: Vec<String>,
@@ -70,13 +70,37 @@ pub struct JobCounts {
     pub cancelled: usize,
 }
 
-/// Copies of what is in force.
+/// Copies of what records name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Copies {
     /// `replication.copies`.
     pub wanted: u32,
-    /// How many archives have fewer.
+    /// How many of the blobs that records name have fewer.
     pub short: usize,
+    /// Of these, how many are being copied now.
+    pub coming: usize,
+}
+
+/// `repo check --json`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// How many blobs, package files and databases were read.
+    pub checked: usize,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// What was damaged and is whole again.
+    pub healed: Vec<DamageView>,
+    /// What is damaged, and nobody in reach has.
+    pub damaged: Vec<DamageView>,
+}
+
+/// Something that was found damaged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DamageView {
+    /// With its package and its file, where it belongs to one.
+    pub what: String,
+    /// Where it lies.
+    pub path: String,
 }
 
 /// One line of `nodes --json`.

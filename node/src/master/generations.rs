@@ -133,6 +133,7 @@ pub(super) async fn publish(
         async move {
             rooms
                 .blobs
+                .own()
                 .put_bytes(bytes)
                 .await
                 .map_err(|error| error.to_string())

@@ -189,6 +189,7 @@ async fn check(
     let built_at = u64::try_from(meta.build_date).unwrap_or_default();
     let bytes = codec::encode(&meta, META_LIMIT).map_err(|error| VerifyError::Mismatch(error.to_string()))?;
     let meta = blobs
+        .own()
         .put_bytes(bytes)
         .await
         .map_err(|error| VerifyError::Unreachable(format!("its metadata cannot be kept: {error}")))?;

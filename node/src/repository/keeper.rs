@@ -12,7 +12,7 @@ use pacmesh_protocol::{
     names::PackageFileName,
     roles::Role,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     index::{INDEX_MAX, Index},
@@ -33,18 +33,58 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How often departed archives are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 
+/// Most files that wait to be mended; more have to wait outside.
+const MENDS: usize = 16;
+
+/// A file that is damaged and shall be made anew.
+#[derive(Debug)]
+pub enum Mend {
+    /// A package and its signature.
+    File {
+        /// Where.
+        key: GenerationKey,
+        /// Which.
+        file: PackageFileName,
+        /// The blob that it is made of, which is here and was just verified; `None` if nobody has it: the file goes, so
+        /// that nobody gets it, and readers get it from others.
+        archive: Option<Digest>,
+        /// The blob of its signature, if it has one.
+        signature: Option<Digest>,
+    },
+    /// The databases of a place.
+    Databases(GenerationKey),
+}
+
+type Mending = (Mend, oneshot::Sender<bool>);
+
 /// What others may know of the files.
 #[derive(Debug, Clone)]
 pub struct RepositoryHandle {
     catalogue: Catalogue,
+    mends: mpsc::Sender<Mending>,
+}
+
+/// The keeper's side of a handle.
+#[derive(Debug)]
+pub struct Inbox {
+    mends: mpsc::Receiver<Mending>,
 }
 
 impl RepositoryHandle {
-    /// A handle on what `layout` shows.
-    pub fn of(layout: &Layout) -> Self {
-        Self {
+    /// A handle on what `layout` shows, and the inbox for [`keep`].
+    pub fn of(layout: &Layout) -> (Self, Inbox) {
+        let (sender, mends) = mpsc::channel(MENDS);
+        let handle = Self {
             catalogue: layout.catalogue(),
-        }
+            mends: sender,
+        };
+        (handle, Inbox { mends })
+    }
+
+    /// Has a damaged file made anew; whether it was.
+    pub async fn mend(&self, mend: Mend) -> bool {
+        let (done, mended) = oneshot::channel();
+        self.mends.send((mend, done)).await.is_ok() && mended.await.unwrap_or(false)
     }
 
     /// What is shown.
@@ -71,7 +111,7 @@ enum ShowError {
 }
 
 /// Shows what the ledger says, until `stop` says so.
-pub async fn keep(rooms: Arc<Rooms>, layout: Layout, mut stop: watch::Receiver<bool>) {
+pub async fn keep(rooms: Arc<Rooms>, layout: Layout, mut inbox: Inbox, mut stop: watch::Receiver<bool>) {
     let mut views = rooms.ledger.subscribe();
     let mut layout = Some(layout);
     let mut swept = tokio::time::Instant::now();
@@ -86,6 +126,14 @@ pub async fn keep(rooms: Arc<Rooms>, layout: Layout, mut stop: watch::Receiver<b
         tokio::select! {
             _ = stop.changed() => break,
             changed = views.changed() => if changed.is_err() { break },
+            Some((mend, done)) = inbox.mends.recv() => {
+                let mended = remake(&rooms, &view, &mut layout, mend).await;
+                if let Err(error) = &mended {
+                    tracing::warn!(error = chain(error), "a damaged file could not be made anew");
+                }
+                // Whoever asked may have gone.
+                let _ = done.send(mended.is_ok());
+            }
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -199,6 +247,44 @@ fn lay_out(
     let holding = if keeps { Holding::Here } else { Holding::Elsewhere };
     layout.show(key, new, holding, clock::wall_ms() / 1000, |_| false)?;
     Ok(())
+}
+
+/// Makes a damaged file anew.
+async fn remake(
+    rooms: &Arc<Rooms>,
+    view: &View,
+    layout: &mut Option<Layout>,
+    mend: Mend,
+) -> Result<(), ShowError> {
+    let (key, file, archive, signature) = match mend {
+        Mend::Databases(key) => {
+            let generation = view.generation(&key).ok_or(ShowError::Unknown)?;
+            return show(rooms, view, layout, &key, generation).await;
+        }
+        Mend::File {
+            key,
+            file,
+            archive,
+            signature,
+        } => (key, file, archive, signature),
+    };
+    let blob = match archive {
+        Some(archive) => Some(rooms.blobs.path(&archive).ok_or(ShowError::Missing(1))?),
+        None => None,
+    };
+    let signature = match signature {
+        Some(signature) if blob.is_some() => Some(rooms.blobs.read(&signature, SIGNATURE_LIMIT).await?),
+        _ => None,
+    };
+    let mut owned = layout.take().ok_or(ShowError::Cut)?;
+    let (back, outcome) = tokio::task::spawn_blocking(move || {
+        let outcome = owned.remake(&key, &file, blob.as_deref(), signature.as_deref());
+        (owned, outcome)
+    })
+    .await
+    .map_err(|_| ShowError::Cut)?;
+    *layout = Some(back);
+    Ok(outcome?)
 }
 
 async fn obtain(rooms: &Rooms, blobs: &[Digest]) -> Result<(), ShowError> {

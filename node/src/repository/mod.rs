@@ -14,7 +14,7 @@ pub mod layout;
 pub mod meta;
 pub mod shown;
 
-pub use keeper::{FromReplicas, RepositoryHandle, keep};
+pub use keeper::{FromReplicas, Inbox, Mend, RepositoryHandle, keep};
 
 #[cfg(test)]
 pub(crate) mod testfarm;

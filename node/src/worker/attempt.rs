@@ -215,6 +215,12 @@ impl AttemptFolder {
         running.settle(lost).map(Adopted::Ended)
     }
 
+    /// Whether a runner works in it.
+    pub(super) fn is_running(&self) -> bool {
+        // What cannot be asked is rather left alone.
+        is_locked(&self.layout).unwrap_or(true)
+    }
+
     fn last_stage(&self) -> Option<RunStage> {
         let started = fs::read_to_string(self.layout.runner()).ok()?;
         started.split_whitespace().nth(1)?.parse().ok()

@@ -12,7 +12,7 @@ use super::attempt::{AttemptFolder, BuiltArchive};
 use crate::{clock, error::chain, rooms::Rooms};
 
 /// Why a blob of this worker must not be collected.
-const PIN: &str = "attempt";
+pub(super) const PIN: &str = "attempt";
 /// How much is copied at once, in bytes.
 const CHUNK: usize = 1 << 20;
 
@@ -27,7 +27,7 @@ pub(super) async fn collect(rooms: &Arc<Rooms>, folder: &AttemptFolder) -> Resul
 }
 
 async fn take(rooms: &Arc<Rooms>, archive: BuiltArchive) -> Result<BuiltPackage, String> {
-    let mut writer = rooms.blobs.writer().await.map_err(|error| chain(&error))?;
+    let mut writer = rooms.blobs.own().writer().await.map_err(|error| chain(&error))?;
     let mut bytes = tokio::fs::File::from_std(archive.bytes);
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -65,6 +65,7 @@ async fn sign(rooms: &Arc<Rooms>, archive: &Digest) -> Result<Digest, String> {
     .map_err(|error| error.to_string())??;
     rooms
         .blobs
+        .own()
         .put_bytes(signature)
         .await
         .map_err(|error| chain(&error))
@@ -80,7 +81,7 @@ pub(super) async fn keep_log(rooms: &Rooms, folder: &AttemptFolder) -> Option<Di
     if !path.exists() {
         return None;
     }
-    match rooms.blobs.put_file(&path).await {
+    match rooms.blobs.own().put_file(&path).await {
         Ok(stored) => {
             pin(rooms, &stored.digest).await.ok()?;
             Some(stored.digest)
@@ -92,8 +93,8 @@ pub(super) async fn keep_log(rooms: &Rooms, folder: &AttemptFolder) -> Option<Di
     }
 }
 
-/// Lets go of what a report named, once replicas have it.
-pub(super) async fn unpin(rooms: &Rooms, report: &Report) {
+/// The blobs that a report names.
+pub(super) fn blobs(report: &Report) -> Vec<Digest> {
     let packages = match &report.outcome {
         Outcome::Built(packages) => packages.as_slice(),
         _ => &[],
@@ -103,7 +104,12 @@ pub(super) async fn unpin(rooms: &Rooms, report: &Report) {
         blobs.push(package.archive);
         blobs.extend(package.signature);
     }
-    for blob in blobs {
+    blobs
+}
+
+/// Lets go of what a report named, once replicas have it.
+pub(super) async fn unpin(rooms: &Rooms, report: &Report) {
+    for blob in blobs(report) {
         if let Err(error) = rooms.blobs.unpin(&blob, PIN).await {
             tracing::warn!(error = chain(&error), "a pin could not be removed");
         }

@@ -1,7 +1,7 @@
 //! The worker's desk: takes orders up to its slots, knows what runs, and keeps reports until a master acknowledged them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use pacmesh_protocol::{
-    ids::{JobId, NodeId},
+    ids::{Digest, JobId, NodeId},
     wire::{Reply, Request},
     work::{Fence, Inventory, Order, Report, RunningAttempt, Stage},
 };
@@ -22,8 +22,9 @@ use tokio::{
 
 use super::{
     attempt::AttemptFolder,
+    collect,
     journey::{self, Journey},
-    probe,
+    probe, tidy,
 };
 use crate::{clock, error::chain, rooms::Rooms};
 
@@ -146,6 +147,10 @@ impl WorkerHandle {
         if self.running() as usize >= self.slots {
             return refused("no free slot");
         }
+        // Below the disk reserve no work: what is built already must still fit.
+        if let Err(error) = rooms.blobs.room_for(0) {
+            return refused(&chain(&error));
+        }
         let journey = Journey::new(&rooms.config.home.builds(), master, order);
         self.start(rooms, journey, None);
         Reply::Done
@@ -224,6 +229,29 @@ impl WorkerHandle {
             }
             inventory
         })
+    }
+
+    /// The blobs that attempts on this desk read, or that their reports name.
+    pub fn uses(&self) -> BTreeSet<Digest> {
+        self.with(|desk| {
+            let mut used = BTreeSet::new();
+            for slip in desk.slips.values() {
+                let inputs = slip.order.inputs.iter().map(|input| input.archive);
+                used.extend(inputs.chain([slip.order.tree, slip.order.makepkg_conf]));
+                used.extend(slip.report.as_ref().into_iter().flat_map(collect::blobs));
+            }
+            used
+        })
+    }
+
+    /// The folders of attempts on this desk.
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+        self.with(|desk| desk.slips.values().map(|slip| slip.folder.clone()).collect())
+    }
+
+    /// Removes what attempts left that are not on this desk any more.
+    pub async fn tidy(&self, rooms: &Rooms) {
+        tidy::tidy(self, rooms).await;
     }
 
     /// The attempt's fence now; an adoption may have changed it.

@@ -29,6 +29,7 @@ mod sandbox;
 mod spec;
 pub mod srcinfo;
 mod stage;
+mod tidy;
 
 pub use desk::WorkerHandle;
 pub use makepkg::DEFAULT_MAKEPKG_CONF;

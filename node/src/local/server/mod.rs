@@ -5,6 +5,7 @@
 
 mod build;
 mod caller;
+mod check;
 mod entry;
 mod events;
 mod jobs;
@@ -207,7 +208,10 @@ async fn attend(
     }
     let endless = matches!(
         request,
-        LocalRequest::Build { .. } | LocalRequest::Rebuild { .. } | LocalRequest::Logs { .. }
+        LocalRequest::Build { .. }
+            | LocalRequest::Rebuild { .. }
+            | LocalRequest::Logs { .. }
+            | LocalRequest::CheckRepository
     );
     if !endless {
         return answer(office, caller, request).await;
@@ -262,6 +266,7 @@ async fn in_mesh(
         LocalRequest::ExportKeys => keys::export(rooms, caller).await,
         LocalRequest::TrustKey { certificate } => keys::trust(rooms, caller, &certificate).await,
         LocalRequest::DistrustKey { fingerprint } => keys::distrust(rooms, caller, &fingerprint).await,
+        LocalRequest::CheckRepository => check::check(rooms, caller).await,
         LocalRequest::SetupPacman => pacman::setup(rooms, caller).await,
         LocalRequest::Build { .. } | LocalRequest::Rebuild { .. } => {
             build::build(office, rooms, caller, request).await

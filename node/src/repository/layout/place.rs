@@ -50,6 +50,31 @@ impl Layout {
         Ok(())
     }
 
+    /// Makes the file of an archive anew from a blob that was just verified, over what is there, and its signature if
+    /// it is known; without a blob the file goes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk does; readers then get what was there before.
+    pub fn remake(
+        &mut self,
+        key: &GenerationKey,
+        name: &PackageFileName,
+        blob: Option<&Path>,
+        signature: Option<&[u8]>,
+    ) -> Result<(), LayoutError> {
+        let folder = self.folder(key);
+        let path = folder.join(name.to_string());
+        match blob {
+            Some(blob) => self.disk.put(&path, Bytes::File(blob), None)?,
+            None => self.disk.delete(&path)?,
+        }
+        if signature.is_some() {
+            self.place_signature(&folder.join(name.signature()), signature)?;
+        }
+        Ok(self.disk.sync_folder(&folder)?)
+    }
+
     /// What a name is known to stand for: shown, departed, or placed for a generation to come.
     pub(super) fn known(&self, key: &GenerationKey, name: &PackageFileName) -> Option<Archive> {
         let shown = self.catalogue.shown(key).and_then(|shown| shown.archive(name));
