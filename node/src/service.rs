@@ -72,6 +72,8 @@ pub async fn answer(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply
         | Request::Knock { .. }
         | Request::Prepared { .. }
         | Request::Report { .. }
+        | Request::Copies
+        | Request::CopySole
         | Request::JobStates { .. } => to_master(rooms, peer, request).await,
         Request::Probe { .. }
         | Request::Order { .. }
@@ -105,6 +107,17 @@ async fn to_master(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply 
         Request::Report { report } => master.report(peer, *report).await,
         Request::JobStates { jobs } => match master.job_states(jobs).await {
             Some(states) => Reply::JobStates(states),
+            None => refused("this node does not lead"),
+        },
+        Request::Copies => match master.copies().await {
+            Some(state) => Reply::Copies(state),
+            None => refused("this node does not lead"),
+        },
+        Request::CopySole => match master.copy_sole(peer).await {
+            Some(mut blobs) => {
+                blobs.truncate(HASH_BATCH);
+                Reply::Blobs { blobs }
+            }
             None => refused("this node does not lead"),
         },
         _ => refused("this request is not the master's"),

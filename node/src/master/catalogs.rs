@@ -49,6 +49,10 @@ impl Catalogs {
                 update.jobs.push((*id, job.clone()));
             }
         }
+        // Memory is that of the view: what it no longer has is forgotten.
+        self.jobs.retain(|id, _| view.job(id).is_some());
+        let shown: BTreeSet<Digest> = view.all_releases().map(|(_, release)| release.meta).collect();
+        self.needs.retain(|meta, _| shown.contains(meta));
         let settings = Settings(view);
         for repository in settings.repositories() {
             let arches = settings.arches(&repository);

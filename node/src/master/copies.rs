@@ -21,7 +21,7 @@ use crate::{rooms::Rooms, settings::Settings};
 /// How long an answer waits for copies (FORMATS, "Numbers").
 const COPIES_WAIT: Duration = Duration::from_secs(10);
 /// How long a replica may take to fetch large archives before it is counted out.
-const KEEP_WAIT: Duration = Duration::from_secs(600);
+pub(super) const KEEP_WAIT: Duration = Duration::from_secs(600);
 
 /// Replicas that hold some blobs.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,7 @@ pub struct Copies {
 }
 
 /// The members with the role storage that are alive or suspect, this node among them if it has it.
-fn replicas(rooms: &Rooms) -> Vec<NodeId> {
+pub(super) fn replicas(rooms: &Rooms) -> Vec<NodeId> {
     let view = rooms.ledger.view();
     let table = rooms.discovery.table();
     let table = table.borrow();

@@ -2,7 +2,7 @@
 
 use pacmesh_protocol::{
     entry::{CarriedKnock, KnockReply},
-    ids::{JobId, NodeId, Term},
+    ids::{Digest, JobId, NodeId, Term},
     ledger::record::ReignId,
     names::PackageVersion,
     reign::{
@@ -10,7 +10,7 @@ use pacmesh_protocol::{
         document::{Ballot, Document},
     },
     signed::Signed,
-    wire::{CarriedReply, LiveJob, Reply},
+    wire::{CarriedReply, CopiesState, LiveJob, Reply},
     work::{Fence, Report},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -119,6 +119,18 @@ pub enum LeaderMessage {
         jobs: Vec<JobId>,
         /// The answer.
         reply: oneshot::Sender<Vec<LiveJob>>,
+    },
+    /// How do the copies stand?
+    Copies {
+        /// The answer.
+        reply: oneshot::Sender<CopiesState>,
+    },
+    /// A replica is about to go.
+    CopySole {
+        /// Which.
+        node: NodeId,
+        /// What is still only there when nothing more can be done.
+        reply: oneshot::Sender<Vec<Digest>>,
     },
 }
 
@@ -245,6 +257,18 @@ impl MasterHandle {
     /// What the leading node knows of jobs; `None` when it is not this one.
     pub async fn job_states(&self, jobs: Vec<JobId>) -> Option<Vec<LiveJob>> {
         self.ask(|reply| Message::Lead(LeaderMessage::JobStates { jobs, reply }))
+            .await
+    }
+
+    /// How the copies stand; `None` when this node does not lead.
+    pub async fn copies(&self) -> Option<CopiesState> {
+        self.ask(|reply| Message::Lead(LeaderMessage::Copies { reply }))
+            .await
+    }
+
+    /// Has others keep what only `node` holds; what is still only there, `None` when this node does not lead.
+    pub async fn copy_sole(&self, node: NodeId) -> Option<Vec<Digest>> {
+        self.ask(|reply| Message::Lead(LeaderMessage::CopySole { node, reply }))
             .await
     }
 

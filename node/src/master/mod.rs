@@ -13,6 +13,7 @@ mod handle;
 mod leader;
 mod publish;
 mod reign;
+mod repair;
 mod submit;
 mod verify;
 
@@ -21,6 +22,7 @@ pub use carry::{Accepted, carry};
 pub use copies::{Copies, count_copies};
 pub use handle::{Inbox, LeaderMessage, Leadership, MasterHandle, Message};
 pub use reign::{ReignDriver, ReignError};
+pub use repair::{copies_state, copy_sole};
 pub(crate) use submit::find_node;
 pub(crate) use verify::keyring;
 

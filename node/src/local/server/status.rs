@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use pacmesh_protocol::{
-    ids::{Digest, NodeId},
+    ids::NodeId,
     ledger::{kinds::JobState, view::View},
     membership::Table,
     reign,
     roles::{Role, Roles},
-    wire::LiveJob,
+    wire::{CopiesState, LiveJob},
 };
 use pacmesh_signing::NodeKey;
 
@@ -23,9 +23,8 @@ use crate::{
         request::LocalReply,
         views::{Copies, JobCounts, Named, StatusNode, StatusView},
     },
-    master::count_copies,
+    master::copies_state,
     rooms::Rooms,
-    settings::Settings,
 };
 
 /// Below so much free disk a node takes no work (FORMATS, "Numbers": disk reserve).
@@ -78,12 +77,11 @@ fn this_node(id: &NodeId, name: String) -> StatusNode {
 async fn of_member(rooms: &Arc<Rooms>) -> StatusView {
     let view = rooms.ledger.view();
     let live = jobs::live(rooms, Vec::new()).await;
-    let archives: BTreeSet<Digest> = view.all_releases().map(|(_, release)| release.archive).collect();
-    let held = count_copies(rooms, &archives).await;
-    let wanted = Settings(&view).copies();
+    let standing = copies_state(rooms).await;
     let copies = Copies {
-        wanted,
-        short: held.values().filter(|count| **count < wanted).count(),
+        wanted: standing.wanted,
+        short: standing.short as usize,
+        coming: standing.coming as usize,
     };
     let table = rooms.discovery.table().borrow().clone();
     let leadership = rooms.master.leadership();
@@ -110,7 +108,7 @@ async fn of_member(rooms: &Arc<Rooms>) -> StatusView {
         jobs: counts(&view, live.as_deref().unwrap_or_default()),
         packages: view.all_releases().count(),
         generation: generations(rooms),
-        problems: problems(rooms, &view, &table, &copies),
+        problems: problems(rooms, &view, &table, &standing).await,
         copies,
     }
 }
@@ -153,7 +151,7 @@ fn generations(rooms: &Rooms) -> std::collections::BTreeMap<String, u64> {
     shown.collect()
 }
 
-fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &Copies) -> Vec<String> {
+async fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &CopiesState) -> Vec<String> {
     let mut problems: Vec<String> = view.problems().iter().map(|problem| cut(problem)).collect();
     if rooms.master.leadership().master().is_none() {
         let able = view.master_capable().len();
@@ -175,24 +173,57 @@ fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &Copies) -> Vec<S
     for member in view.members().filter(|member| member.is_active()) {
         problems.extend(machine_problems(table, &member.id, member.name.as_str()));
     }
+    // Its own disk it knows to the byte.
+    if let Err(error) = rooms.blobs.room_for(0) {
+        problems.push(format!(
+            "this node takes no work and keeps nothing new: {}",
+            chain(&error)
+        ));
+    }
+    problems.extend(damage_problems(rooms).await);
     problems.truncate(PROBLEMS);
     problems
 }
 
+/// What this node found damaged and nobody in reach has.
+async fn damage_problems(rooms: &Rooms) -> Vec<String> {
+    let damaged = rooms.blobs.damaged().await.unwrap_or_default();
+    if damaged.is_empty() {
+        return Vec::new();
+    }
+    let named = rooms.ledger.named().await.unwrap_or_default();
+    let told = damaged.iter().filter_map(|blob| named.get(blob)).map(|(_, what)| {
+        format!(
+            "{what} is damaged on this node, and no machine in reach has it: start the others, or build it again ('pacmesh rebuild')"
+        )
+    });
+    told.collect()
+}
+
 /// What is said about copies, with so many replicas in reach.
-fn copies_problem(copies: &Copies, replicas: usize) -> Option<String> {
+fn copies_problem(copies: &CopiesState, replicas: usize) -> Vec<String> {
+    let nowhere = |what: &String| {
+        format!("no machine in reach holds {what}: start the others, or build it again ('pacmesh rebuild')")
+    };
+    let mut problems: Vec<String> = copies.nowhere.iter().map(nowhere).collect();
+    let unnamed = copies.nowhere_count as usize - copies.nowhere.len().min(copies.nowhere_count as usize);
+    if unnamed > 0 {
+        problems.push(format!(
+            "no machine in reach holds {unnamed} further blobs: start the others"
+        ));
+    }
     if replicas < copies.wanted as usize {
-        return Some(format!(
+        problems.push(format!(
             "only {replicas} of {} wanted copies: start another machine with the role storage",
             copies.wanted
         ));
+    } else if copies.short > 0 {
+        problems.push(format!(
+            "{} blobs have fewer than {} copies, {} are being copied: wait a moment, or start another machine with the role storage",
+            copies.short, copies.wanted, copies.coming
+        ));
     }
-    (copies.short > 0).then(|| {
-        format!(
-            "{} archives have fewer than {} copies: wait a moment, or start another machine with the role storage",
-            copies.short, copies.wanted
-        )
-    })
+    problems
 }
 
 fn machine_problems(table: &Table, node: &NodeId, name: &str) -> Vec<String> {
@@ -233,12 +264,36 @@ mod tests {
     }
 
     #[test]
-    fn too_few_replicas_are_told_before_archives_that_lack_copies() {
-        let copies = |short| Copies { wanted: 2, short };
-        let few = copies_problem(&copies(3), 1).unwrap();
-        assert!(few.starts_with("only 1 of 2 wanted copies"), "{few}");
-        let short = copies_problem(&copies(3), 2).unwrap();
-        assert!(short.starts_with("3 archives"), "{short}");
-        assert_eq!(copies_problem(&copies(0), 2), None);
+    fn too_few_replicas_are_told_before_blobs_that_lack_copies() {
+        let copies = |short| CopiesState {
+            wanted: 2,
+            short,
+            ..CopiesState::default()
+        };
+        let few = copies_problem(&copies(3), 1);
+        assert!(
+            few[0].starts_with("only 1 of 2 wanted copies") && few.len() == 1,
+            "{few:?}"
+        );
+        let short = copies_problem(&copies(3), 2);
+        assert!(short[0].starts_with("3 blobs") && short.len() == 1, "{short:?}");
+        assert!(copies_problem(&copies(0), 2).is_empty());
+    }
+
+    #[test]
+    fn what_nobody_holds_is_named_with_its_package_and_its_file() {
+        let copies = CopiesState {
+            wanted: 2,
+            short: 9,
+            coming: 0,
+            nowhere: vec!["the archive one-1-1-any.pkg.tar.zst of one".to_owned()],
+            nowhere_count: 9,
+        };
+        let problems = copies_problem(&copies, 2);
+        assert!(
+            problems[0].contains("one-1-1-any.pkg.tar.zst of one"),
+            "{problems:?}"
+        );
+        assert!(problems[1].contains("8 further"), "{problems:?}");
     }
 }

@@ -28,7 +28,7 @@ impl Leader {
             Output::Order { worker, order } => {
                 let (job, fence) = (order.job, order.fence);
                 let request = Request::Order { order };
-                self.order(worker, job, fence, request);
+                self.order(worker, job, fence, request, Some(self.repair.clone()));
             }
             Output::Adopt {
                 worker,
@@ -36,7 +36,7 @@ impl Leader {
                 old,
                 new,
             } => {
-                self.order(worker, job, new, Request::Adopt { job, old, new });
+                self.order(worker, job, new, Request::Adopt { job, old, new }, None);
             }
             Output::Cancel { worker, job, fence } => {
                 if let Some(reply) = self.prepared.remove(&(job, fence)) {
@@ -135,9 +135,20 @@ impl Leader {
         });
     }
 
-    fn order(&mut self, worker: NodeId, job: JobId, fence: Fence, request: Request) {
+    /// New work goes after what can be repaired at once.
+    fn order(
+        &mut self,
+        worker: NodeId,
+        job: JobId,
+        fence: Fence,
+        request: Request,
+        after: Option<RepairHandle>,
+    ) {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
+            if let Some(repair) = after {
+                repair.head_start().await;
+            }
             let result = match rooms.ask(worker, request, ORDER_WAIT).await {
                 Ok(Reply::Done) => Ok(clock::wall_ms()),
                 Ok(Reply::Refused { reason }) => Err(reason),

@@ -20,6 +20,8 @@ impl Leader {
                 version,
                 reply,
             } => {
+                // Whoever waited no longer was cut off or asks again.
+                self.prepared.retain(|_, waiting| !waiting.is_closed());
                 self.prepared.insert((job, fence), reply);
                 self.pending.push_back(Input::Prepared {
                     worker,
@@ -33,12 +35,15 @@ impl Leader {
                 report,
                 reply,
             } => {
+                self.reports.retain(|_, waiting| !waiting.is_closed());
                 self.reports.insert((report.job, report.fence), reply);
                 self.pending.push_back(Input::Report { worker, report });
             }
             LeaderMessage::JobStates { jobs, reply } => {
                 let _ = reply.send(self.live_jobs(&jobs));
             }
+            LeaderMessage::Copies { reply } => self.repair.ask(Ask::Standing { reply }),
+            LeaderMessage::CopySole { node, reply } => self.repair.ask(Ask::CopySole { node, reply }),
         }
     }
 

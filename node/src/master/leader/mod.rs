@@ -7,7 +7,7 @@ mod acts;
 mod asks;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use pacmesh_protocol::{
     entry::KnockReply,
     ids::{Digest, JobId, NodeId, RequestId},
     ledger::{
-        kinds::GenerationKey,
+        kinds::{GenerationKey, JobState},
         order::Fact,
         record::{Entry, Record, ReignId},
         view::View,
@@ -40,6 +40,7 @@ use super::{
     generations::{self, Pace},
     handle::LeaderMessage,
     publish,
+    repair::{Ask, RepairHandle},
     submit::{self, Probed},
     verify::{self, Verified},
 };
@@ -53,6 +54,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 const CLOCK_TOLERANCE_MS: u64 = 120_000;
 /// How long a failed write waits before it is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
+
+/// So many probes are remembered for requests that come again; beyond it only those of open jobs.
+const PROBES: usize = 256;
 
 /// What comes back from work beside the loop.
 enum Event {
@@ -82,6 +86,7 @@ pub(super) struct Leader {
     inbox: mpsc::Receiver<LeaderMessage>,
     tasks: JoinSet<Event>,
     catalogs: Catalogs,
+    repair: RepairHandle,
     pace: Pace,
     pace_again: Option<pacmesh_protocol::machine::Instant>,
     /// Something changed since generations were last looked at.
@@ -95,13 +100,20 @@ pub(super) struct Leader {
 
 impl Leader {
     pub(super) fn new(rooms: Arc<Rooms>, reign: ReignId, inbox: mpsc::Receiver<LeaderMessage>) -> Self {
+        let mut tasks = JoinSet::new();
+        let (repair, repairing) = RepairHandle::start(rooms.clone());
+        tasks.spawn(async move {
+            repairing.await;
+            Event::Nothing
+        });
         Self {
             rooms,
             reign,
             schedule: Schedule::new(),
             pending: VecDeque::new(),
             inbox,
-            tasks: JoinSet::new(),
+            tasks,
+            repair,
             catalogs: Catalogs::default(),
             pace: Pace::default(),
             pace_again: None,
@@ -168,9 +180,24 @@ impl Leader {
     async fn tell_view(&mut self) {
         self.changed = true;
         let view = self.rooms.ledger.view();
+        self.forget_ended(&view);
         let update = self.catalogs.update(&self.rooms, &view).await;
         if !update.jobs.is_empty() || !update.catalogs.is_empty() {
             self.pending.push_back(Input::View(Box::new(update)));
+        }
+    }
+
+    /// What was learnt for jobs goes with them, so that a long reign costs no more memory than a short one.
+    fn forget_ended(&mut self, view: &View) {
+        let open: BTreeSet<JobId> = view
+            .jobs()
+            .filter(|(_, job)| job.state == JobState::Queued)
+            .map(|(id, _)| *id)
+            .collect();
+        self.verified.retain(|(job, _), _| open.contains(job));
+        if self.probes.len() > PROBES {
+            let trees: BTreeSet<Digest> = open.iter().filter_map(|id| Some(view.job(id)?.tree)).collect();
+            self.probes.retain(|(tree, _), _| trees.contains(tree));
         }
     }
 
