@@ -7,6 +7,7 @@ mod bad_input;
 mod building;
 mod entry;
 mod farm;
+mod keeping;
 mod lan;
 mod take_over;
 mod trust;
