@@ -18,6 +18,7 @@ use pacmesh_protocol::{
     ids::Digest,
     ledger::{kinds::GenerationKey, named::Named},
     names::PackageFileName,
+    roles::Role,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
@@ -150,6 +151,10 @@ async fn look_at_suspects(rooms: &Arc<Rooms>) {
     while let Some(suspect) = rooms.blobs.take_suspect() {
         let check = Check::begin(rooms, Pace::Full).await;
         check.look(&Item::Blob(suspect), &mut Vec::new()).await;
+        // It may have been the hash tree that was wrong.
+        if let Err(error) = rooms.blobs.forget_tree(&suspect).await {
+            tracing::warn!(error = chain(&error), "a hash tree cannot be removed");
+        }
     }
 }
 
@@ -259,8 +264,14 @@ impl<'a> Check<'a> {
             return 0;
         };
         let path = self.served(key, &PublicFile::Archive(file.clone()));
+        if findings.iter().any(|known| known.path == path) {
+            return 0;
+        }
+        let view = self.rooms.ledger.view();
         let (found, bytes) = match self.hash(path.clone()).await {
             Ok(Some(read)) => read,
+            // Withdrawn because it was damaged, or lost; what nobody has may have come meanwhile.
+            Ok(None) if view.has_role(&self.rooms.node, Role::Storage) => (Digest([0; 32]), 0),
             // A node that keeps nothing serves it from others.
             Ok(None) => return 0,
             Err(error) => {
@@ -290,7 +301,7 @@ impl<'a> Check<'a> {
         archive: Archive,
         path: PathBuf,
     ) -> Finding {
-        tracing::warn!(path = %path.display(), "a package file is damaged");
+        tracing::warn!(path = %path.display(), "a package file is damaged or gone");
         let wanted: Vec<Digest> = [Some(archive.blake3), self.signature_of(key, file)]
             .into_iter()
             .flatten()

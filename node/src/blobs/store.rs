@@ -44,6 +44,9 @@ struct Inner {
     disk: Disk,
     pins: Mutex<Pins>,
     suspects: watch::Sender<BTreeSet<Digest>>,
+    /// Sends what it has unverified, as a liar would.
+    #[cfg(test)]
+    lies: std::sync::atomic::AtomicBool,
 }
 
 impl BlobStore {
@@ -60,6 +63,8 @@ impl BlobStore {
                 disk,
                 pins,
                 suspects: watch::Sender::default(),
+                #[cfg(test)]
+                lies: std::sync::atomic::AtomicBool::new(false),
             }),
             is_own: false,
         })
@@ -234,6 +239,29 @@ impl BlobStore {
         self.inner
             .suspects
             .send_if_modified(|suspects| suspects.len() < SUSPECTS && suspects.insert(*digest));
+    }
+
+    #[cfg(test)]
+    pub(super) fn lie(&self) {
+        self.inner.lies.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_liar(&self) -> bool {
+        self.inner.lies.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests make a liar of a store here")]
+    pub(super) const fn is_liar(&self) -> bool {
+        false
+    }
+
+    /// Forgets the hash tree of a blob; it is made anew when somebody wants the blob.
+    pub(super) async fn forget_tree(&self, digest: &Digest) -> Result<(), BlobError> {
+        let digest = *digest;
+        self.blocking(move |store| remove(&store.disk().outboard(&digest)).map(drop))
+            .await
     }
 
     /// The scrubber takes a suspect.

@@ -118,6 +118,44 @@ async fn a_blob_damaged_on_disk_is_found_and_goes() {
 }
 
 #[tokio::test]
+async fn a_damaged_blob_is_set_aside_until_it_is_here_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let data = bytes(100_000, 1);
+    let digest = store.put_bytes(data.clone()).await.unwrap();
+    super::damage(&store.path(&digest).unwrap(), 70_000);
+    store.verify(&digest).await.unwrap_err();
+    assert_eq!(store.damaged().await.unwrap(), [digest]);
+    drop(store);
+
+    let store = open(folder.path());
+    assert_eq!(store.damaged().await.unwrap(), [digest]);
+    assert!(!store.has(&digest));
+    store.put_bytes(data).await.unwrap();
+    assert!(store.damaged().await.unwrap().is_empty());
+    store.verify(&digest).await.unwrap();
+    assert!(
+        files(folder.path())
+            .iter()
+            .all(|file| !file.starts_with("damaged"))
+    );
+}
+
+#[tokio::test]
+async fn own_results_fit_below_the_reserve() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(folder.path(), Reserve::Bytes(1 << 60)).unwrap();
+    store.put_bytes(b"of others".to_vec()).await.unwrap_err();
+    let own = store.own();
+    let digest = own.put_bytes(b"a signature".to_vec()).await.unwrap();
+    let mut writer = own.writer().await.unwrap();
+    writer.write(&bytes(2 << 20, 1)).await.unwrap();
+    let archive = writer.finish().await.unwrap().digest;
+    own.pin(&archive, "attempt").await.unwrap();
+    assert!(store.has(&digest) && store.has(&archive));
+}
+
+#[tokio::test]
 async fn reading_is_bounded_by_what_the_reader_wants() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

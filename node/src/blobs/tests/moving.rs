@@ -75,6 +75,7 @@ async fn inv5_a_corrupted_byte_is_caught_at_its_group_and_another_node_goes_on_f
     let digest = liar.blobs.put_bytes(data.clone()).await.unwrap();
     honest.blobs.put_bytes(data.clone()).await.unwrap();
     let wrong = 4 * (1 << 20) + 5 * GROUP + 77;
+    liar.blobs.lie();
     damage(&liar.blobs.path(&digest).unwrap(), wrong);
 
     let error = fetcher.fetch(&digest, &[liar.id]).await.unwrap_err();
@@ -95,6 +96,7 @@ async fn a_corrupted_hash_tree_is_caught_too() {
     let liar = TestNode::start(1);
     let (node, fetcher) = getter(&[&liar]);
     let digest = liar.blobs.put_bytes(bytes(1 << 20, 1)).await.unwrap();
+    liar.blobs.lie();
     damage(&liar.blobs.path(&digest).unwrap().with_extension("obao4"), 64 * 3);
     let error = fetcher.fetch(&digest, &[liar.id]).await.unwrap_err();
     assert!(error.to_string().contains("do not belong to the blob"), "{error}");
@@ -223,6 +225,7 @@ async fn bytes_that_pass_through_are_verified_and_another_node_goes_on() {
     let data = bytes(3 << 20, 1);
     let digest = liar.blobs.put_bytes(data.clone()).await.unwrap();
     honest.blobs.put_bytes(data.clone()).await.unwrap();
+    liar.blobs.lie();
     damage(&liar.blobs.path(&digest).unwrap(), 2 << 20);
 
     let (size, stream) = fetcher.stream(&digest, &[liar.id, honest.id]).await.unwrap();
@@ -251,4 +254,20 @@ async fn a_blob_that_does_not_fit_is_refused_before_it_is_sent() {
         .unwrap();
     assert!(matches!(result, Err(FetchError::Store(_))), "{result:?}");
     assert_eq!(fetcher.received(), 0);
+}
+
+#[tokio::test]
+async fn inv5_a_sender_does_not_send_what_is_damaged_and_suspects_it() {
+    let sender = TestNode::start(1);
+    let (node, fetcher) = getter(&[&sender]);
+    let digest = sender.blobs.put_bytes(bytes(1 << 20, 1)).await.unwrap();
+    damage(&sender.blobs.path(&digest).unwrap(), 500_000);
+    fetcher.fetch(&digest, &[sender.id]).await.unwrap_err();
+    assert!(!node.blobs.has(&digest));
+    wait_for("the sender to suspect it", || {
+        !sender.blobs.suspects().borrow().is_empty()
+    })
+    .await;
+    assert_eq!(sender.blobs.take_suspect(), Some(digest));
+    assert_eq!(sender.blobs.take_suspect(), None);
 }
