@@ -109,6 +109,10 @@ impl Collector {
                 due.push((digest, size));
             }
         }
+        for (digest, _) in &due {
+            // One that is asked for or pinned at the last moment begins anew.
+            self.marked.remove(digest);
+        }
         let swept = store.blocking(move |store| remove(store, &due, before)).await?;
         if swept.blobs > 0 {
             tracing::info!(
