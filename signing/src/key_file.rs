@@ -71,6 +71,12 @@ impl KeyFile {
         }
     }
 
+    /// The key as it stands in its file, for a backup.
+    pub(crate) fn load_text(&self, dir: &SecretsDir) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
+        let content = self.load(dir)?;
+        Ok(content.map(|content| Zeroizing::new(self.render(&content).as_bytes().to_vec())))
+    }
+
     /// The error for a file whose content does not fit.
     pub(crate) fn damaged(&self, dir: &SecretsDir, reason: &'static str) -> SecretError {
         SecretError::Damaged {
@@ -99,7 +105,7 @@ impl KeyFile {
         text
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<KeyContent, &'static str> {
+    pub(crate) fn parse(&self, bytes: &[u8]) -> Result<KeyContent, &'static str> {
         let text = std::str::from_utf8(bytes).map_err(|_| "not text")?;
         let mut lines = text.strip_suffix('\n').ok_or("cut short")?.split('\n');
         if lines.next() != Some(self.heading().as_str()) {

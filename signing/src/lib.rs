@@ -3,9 +3,11 @@
 //! * [`secret`]: files that only their owner reads. Private bytes leave this crate by one door,
 //!   [`NodeKey::transport_seed`], for TLS and libp2p, which need the node's key itself.
 //! * [`node_key`]: the ed25519 key of a node; implements the protocol's `Sign`, and `Verify` for everybody's.
+//! * [`backup`]: all keys of a node in one file, sealed with a passphrase.
 //! * [`membership`]: who may enter: the authority, invitations and their tokens, knocks, chains of admissions.
 //! * [`openpgp`], [`keyring`], [`policy`]: signatures on packages: made, verified, trusted, sufficient.
 
+pub mod backup;
 mod key_file;
 pub mod keyring;
 pub mod membership;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::key_file::{KeyContent, KeyFile};
 use crate::secret::{SecretError, SecretsDir, Seed};
 
-const FILE: KeyFile = KeyFile {
+pub(crate) const FILE: KeyFile = KeyFile {
     name: "identity.key",
     kind: "identity",
     fields: &[],

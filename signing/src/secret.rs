@@ -171,6 +171,25 @@ impl SecretsDir {
     }
 }
 
+impl SecretsDir {
+    /// Moves a secret out of the way, to a name that is free; `None` when there is none. Nothing is ever deleted.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn put_aside(&self, name: &str) -> Result<Option<PathBuf>, SecretError> {
+        let path = self.path_of(name);
+        if fs::symlink_metadata(&path).is_err() {
+            return Ok(None);
+        }
+        let aside = (1..)
+            .map(|number| self.path_of(&format!("{name}.left-{number}")))
+            .find(|aside| fs::symlink_metadata(aside).is_err())
+            .expect("some number is free");
+        fs::rename(&path, &aside).map_err(SecretError::io("move", &path))?;
+        Ok(Some(aside))
+    }
+}
+
 /// Reads a secret file; `None` when there is none. Its mode and owner are checked wherever it lies.
 ///
 /// # Errors

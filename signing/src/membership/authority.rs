@@ -21,7 +21,7 @@ use crate::membership::{Invitation, RecoveryCode, RecoveryError};
 use crate::node_key::sign;
 use crate::secret::{SecretError, SecretsDir, Seed};
 
-const FILE: KeyFile = KeyFile {
+pub(crate) const FILE: KeyFile = KeyFile {
     name: "authority.key",
     kind: "authority",
     fields: &[],

@@ -12,6 +12,7 @@ mod recovery;
 mod token;
 
 pub use authority::Authority;
+pub(crate) use authority::FILE as AUTHORITY_FILE;
 pub use chain::{ChainError, Member, NoVerdicts, Verdicts, extend, verify_credential};
 pub use invitation::Invitation;
 pub use knock::{CLOCK_TOLERANCE_MS, Entrant, KnockError, check_binding, judge_knock};

@@ -11,6 +11,7 @@ mod validity;
 mod verify;
 
 pub use cert::{Certificate, CertificateError, export_armored};
+pub(crate) use sign::FILE as PACKAGE_KEY_FILE;
 pub use sign::{PackageKey, SignError, USER_ID_MAX};
 pub use verify::{VerifyError, verify_detached};
 

@@ -33,7 +33,7 @@ pub const USER_ID_MAX: usize = 256;
 /// Digest of all signatures made here: EdDSA over SHA-512, as gpg does by itself.
 const HASH: HashAlgorithm = HashAlgorithm::Sha512;
 
-const FILE: KeyFile = KeyFile {
+pub(crate) const FILE: KeyFile = KeyFile {
     name: "openpgp.key",
     kind: "openpgp",
     fields: &["created", "user"],
