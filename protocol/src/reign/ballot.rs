@@ -14,6 +14,10 @@ use crate::{
 /// Greatest length of an encoded ballot, in bytes: a document and change.
 pub const BALLOT_LIMIT: usize = DOCUMENT_LIMIT + 256;
 
+/// How many terms may have begun since a backup was made: ten elections a day for a year, and well below the leap that
+/// others refuse (2^16).
+const FORGOTTEN: Term = 4096;
+
 /// The durable part of the reign.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeptBallot {
@@ -33,6 +37,18 @@ impl KeptBallot {
     /// Fails only for a document beyond [`DOCUMENT_LIMIT`], which no verified one is.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
         codec::encode(self, BALLOT_LIMIT)
+    }
+
+    /// The ballot of a node that comes back from a backup: it cannot know what it granted since, so every term that it
+    /// may have granted counts as granted.
+    #[must_use]
+    pub fn restored(self) -> Self {
+        let known = self.granted.max(self.claimed);
+        Self {
+            granted: known.saturating_add(FORGOTTEN),
+            granted_to: None,
+            ..self
+        }
     }
 
     /// Reads what was synced.
@@ -55,5 +71,19 @@ mod tests {
         };
         assert_eq!(KeptBallot::decode(&kept.encode().unwrap()).unwrap(), kept);
         assert!(KeptBallot::decode(&[0xff; 9]).is_err());
+    }
+
+    #[test]
+    fn inv1_a_restored_ballot_grants_nothing_that_its_forgotten_life_may_have_granted() {
+        let kept = KeptBallot {
+            granted: 7,
+            granted_to: Some(NodeId([3; 32])),
+            claimed: 9,
+            highest: None,
+        };
+        let restored = kept.restored();
+        assert_eq!((restored.granted, restored.granted_to), (9 + FORGOTTEN, None));
+        assert_eq!(restored.claimed, 9);
+        assert!(FORGOTTEN < super::super::judge::TERM_LEAP);
     }
 }
