@@ -65,6 +65,8 @@ enum Pending {
         ours: Option<NodeId>,
     },
     Goodbye,
+    /// A node that speaks of an older life of itself was shown a newer one.
+    Correction,
 }
 
 pub(crate) struct Actor {
@@ -272,6 +274,7 @@ impl Actor {
                 tracing::warn!(incarnation, "another holder of this node's key spoke");
                 self.tell(Event::Usurped { incarnation });
             }
+            Output::Outlived { incarnation } => self.tell(Event::Outlived { incarnation }),
         }
     }
 

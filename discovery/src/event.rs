@@ -27,10 +27,14 @@ pub enum Event {
     },
     /// This node began (true) or ceased (false) to doubt itself.
     Doubt(bool),
-    /// A record in this node's name, signed with its key, is newer than all it said in this life: another holder of the
-    /// key lives, or this one was restored from a backup. Start again with a greater incarnation, or stop.
+    /// Another holder of this node's key lives in a greater life and goes on speaking: this one must stop.
     Usurped {
-        /// The incarnation of that record.
+        /// The other's life.
+        incarnation: Incarnation,
+    },
+    /// A greater life of this node is over, as after a restore: start again above it.
+    Outlived {
+        /// The greatest life to be left behind.
         incarnation: Incarnation,
     },
 }

@@ -42,7 +42,7 @@ impl Actor {
                 message_id,
                 message,
             })) => {
-                let acceptance = self.gossiped(&message);
+                let acceptance = self.gossiped(&propagation_source, &message);
                 let gossip = &mut self.swarm.behaviour_mut().gossip;
                 gossip.report_message_validation_result(&message_id, &propagation_source, acceptance);
             }
@@ -107,7 +107,7 @@ impl Actor {
     }
 
     /// Judges a gossiped record: cheap questions first, the signature last.
-    fn gossiped(&mut self, message: &gossipsub::Message) -> MessageAcceptance {
+    fn gossiped(&mut self, from: &PeerId, message: &gossipsub::Message) -> MessageAcceptance {
         let Ok(signed) = codec::decode::<Signed>(&message.data, NODE_RECORD_LIMIT) else {
             return MessageAcceptance::Reject;
         };
@@ -118,10 +118,16 @@ impl Actor {
         if message.source.as_ref().and_then(node_of) != Some(record.node) {
             return MessageAcceptance::Reject;
         }
-        match self.machine.judge(clock::now(), record.node, record.version()) {
+        let (author, version) = (record.node, record.version());
+        match self.machine.judge(clock::now(), author, version) {
             Judgement::Accept if self.hear(record, signed) => MessageAcceptance::Accept,
             Judgement::Accept | Judgement::Reject => MessageAcceptance::Reject,
-            Judgement::Ignore => MessageAcceptance::Ignore,
+            Judgement::Ignore => {
+                if node_of(from) == Some(author) {
+                    self.correct(author, version.incarnation);
+                }
+                MessageAcceptance::Ignore
+            }
         }
     }
 
@@ -254,7 +260,7 @@ impl Actor {
                     self.send_table(node, Some(next.unwrap_or(LAST)), Some(ours.unwrap_or(LAST)));
                 }
             }
-            (Pending::Goodbye, _) => {}
+            (Pending::Goodbye | Pending::Correction, _) => {}
             _ => tracing::debug!(node = %node.short(), "an answer to another question"),
         }
     }

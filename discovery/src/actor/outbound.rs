@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use pacmesh_protocol::{
     codec,
-    ids::NodeId,
+    ids::{Incarnation, NodeId},
     membership::{
         NodeRecord,
         record::{ADDRESS_LIMIT, NODE_RECORD_LIMIT},
@@ -107,6 +107,22 @@ impl Actor {
         for node in self.connections.keys().copied().collect::<Vec<_>>() {
             let record = (*own).clone();
             self.question(node, Question::Hear { record }, Pending::Goodbye);
+        }
+    }
+
+    /// Shows the newest record of a node to its author where that speaks of an older life: it was restored, or its key
+    /// has a second holder.
+    pub(super) fn correct(&mut self, node: NodeId, outdated: Incarnation) {
+        let newer = |known: &&Arc<NodeRecord>| known.incarnation > outdated;
+        if self.machine.record(&node).filter(newer).is_none() {
+            return;
+        }
+        let found = self
+            .machine
+            .records_after(None)
+            .find(|(author, _)| *author == node);
+        if let Some(record) = found.map(|(_, signed)| (**signed).clone()) {
+            self.question(node, Question::Hear { record }, Pending::Correction);
         }
     }
 

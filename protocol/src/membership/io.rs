@@ -112,9 +112,14 @@ pub enum Output {
     },
     /// This node began or ceased to doubt itself.
     Doubt(bool),
-    /// A verified record of this very node is newer than all it said in this life.
+    /// Another holder of this node's key lives, in a greater life: this one, the lower, must stop.
     Usurped {
-        /// The incarnation of that record.
+        /// The other's life.
+        incarnation: Incarnation,
+    },
+    /// A greater life of this node is over, or an equal one lives elsewhere: begin a life above this one.
+    Outlived {
+        /// The greatest life to be left behind.
         incarnation: Incarnation,
     },
 }

@@ -20,6 +20,7 @@ use crate::{
         numbers::{FIRST_PINGS, TABLES, TURN},
         peer::Peer,
         relay::Relays,
+        rival::Rival,
         rng::Rng,
     },
     signed::Signed,
@@ -36,6 +37,7 @@ pub struct Membership {
     pub(super) awareness: Awareness,
     pub(super) relays: Relays,
     pub(super) rng: Rng,
+    pub(super) rival: Option<Rival>,
     nonce: u64,
     next_turn: Instant,
     first_pings: u32,
@@ -55,6 +57,7 @@ impl Membership {
             awareness: Awareness::new(now),
             relays: Relays::default(),
             rng: Rng::new(seed),
+            rival: None,
             nonce: 0,
             next_turn: now + TURN,
             first_pings: FIRST_PINGS,
@@ -72,9 +75,10 @@ impl Membership {
         Some(&self.peers.get(node)?.heard.as_ref()?.record)
     }
 
-    /// Whether this node must not act: it was late, slept or just started, and has met nobody since.
+    /// Whether this node must not act: it was late, slept or just started and has met nobody since, or perhaps it is not
+    /// the only holder of its key.
     pub const fn in_doubt(&self) -> bool {
-        self.awareness.doubt().is_some()
+        self.awareness.doubt().is_some() || self.rival.is_some()
     }
 
     /// A copy of all that others may look at.
@@ -150,9 +154,8 @@ impl Membership {
     fn heard(&mut self, now: Instant, heard: Heard, out: &mut Vec<Output>) {
         let node = heard.record.node;
         let version = heard.record.version();
-        if node == self.own().node && version > self.own().version() {
-            let incarnation = version.incarnation;
-            return out.push(Output::Usurped { incarnation });
+        if node == self.own().node {
+            return self.heard_of_oneself(now, version, heard.record.goodbye, out);
         }
         let Some(peer) = self.peers.get_mut(&node) else {
             return;
@@ -205,6 +208,7 @@ impl Membership {
             self.first_pings = FIRST_PINGS;
             self.take_turn(now, out);
         }
+        self.press_rival(now, out);
         if now >= self.announce.due() {
             out.push(Output::Publish(self.announce.announce(now)));
         }
@@ -310,6 +314,8 @@ impl Machine for Membership {
         let factor = self.awareness.factor();
         let peers = self.peers.values().filter_map(|peer| peer.next_wakeup(factor));
         let own = [self.next_turn, self.announce.due()];
-        peers.chain(own).chain(self.relays.next_deadline()).min()
+        let rival = self.rival.as_ref().map(Rival::next_wakeup);
+        let timers = peers.chain(own).chain(rival);
+        timers.chain(self.relays.next_deadline()).min()
     }
 }

@@ -15,6 +15,7 @@ mod numbers;
 mod peer;
 pub mod record;
 mod relay;
+mod rival;
 mod rng;
 pub mod table;
 

@@ -32,6 +32,10 @@ pub(super) const LATE: Duration = Duration::from_secs(1);
 pub(super) const JOIN: Duration = Duration::from_millis(200);
 /// The own record is announced at least so often.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long another holder of this node's key may take to show that it lives: two heartbeats and their way here.
+pub(super) const RIVAL_WAIT: Duration = Duration::from_secs(12);
+/// How often others are asked for what they heard of it meanwhile.
+pub(super) const RIVAL_ASK: Duration = Duration::from_secs(1);
 /// Most gossiped records that are accepted of one author within [`RATE_WINDOW`].
 pub(super) const RATE: usize = 5;
 /// See [`RATE`].

@@ -171,16 +171,55 @@ fn inv5_gossip_is_judged_by_author_age_and_rate() {
 }
 
 #[test]
-fn a_newer_record_of_this_very_node_is_reported() {
+fn a_second_holder_of_the_key_that_goes_on_speaking_stops_the_lower_one() {
     let mut bench = Bench::settled([B], true);
     bench.input(heard(record(OWN, 1, 1)));
+    assert!(!bench.machine.in_doubt(), "an old one of its own");
+    bench.input(heard(record(OWN, 5, 3)));
+    assert!(bench.machine.in_doubt());
+    bench.run_to(bench.now + ms(3000));
+    bench.input(heard(record(OWN, 5, 3)));
     assert_eq!(
-        bench.find(&Output::Usurped { incarnation: 1 }),
+        bench.find(&Output::Usurped { incarnation: 5 }),
         None,
-        "an old one of its own"
+        "heard again, not said again"
     );
-    bench.input(heard(record(OWN, 5, 0)));
+    assert!(
+        bench.find(&Output::SendTable { to: B }).is_some(),
+        "others are asked"
+    );
+    bench.input(heard(record(OWN, 5, 4)));
     assert!(bench.find(&Output::Usurped { incarnation: 5 }).is_some());
+}
+
+#[test]
+fn a_greater_life_that_says_nothing_more_is_over_and_is_left_behind() {
+    let mut bench = Bench::settled([B], true);
+    bench.input(heard(record(OWN, 5, 3)));
+    bench.run_to(bench.now + ms(11_900));
+    assert_eq!(bench.find(&Output::Outlived { incarnation: 5 }), None);
+    bench.run_to(bench.now + ms(200));
+    assert!(bench.find(&Output::Outlived { incarnation: 5 }).is_some());
+    assert!(!bench.machine.in_doubt());
+    bench.log.clear();
+    let mut goodbye = record(OWN, 6, 1);
+    goodbye.goodbye = true;
+    bench.input(heard(goodbye));
+    assert!(
+        bench.find(&Output::Outlived { incarnation: 6 }).is_some(),
+        "it said so itself"
+    );
+}
+
+#[test]
+fn of_two_that_began_in_the_same_second_neither_stops_before_one_is_greater() {
+    let mut bench = Bench::settled([B], true);
+    bench.input(heard(record(OWN, 1, 500)));
+    bench.input(heard(record(OWN, 1, 501)));
+    let outlived = bench.log.iter().any(
+        |(_, output)| matches!(output, Output::Outlived { incarnation } if (1..9).contains(incarnation)),
+    );
+    assert!(outlived && bench.find(&Output::Usurped { incarnation: 1 }).is_none());
 }
 
 #[test]
