@@ -10,6 +10,7 @@ use std::{
 
 use pacmesh_discovery::{Discovery, DiscoveryError};
 use pacmesh_protocol::{
+    ids::Incarnation,
     membership::NodeRecord,
     names::{Architecture, EnvironmentName},
     signed::Verify,
@@ -25,7 +26,7 @@ use tokio::{
 use crate::{
     blobs::{BlobError, BlobStore, Fetcher, Reserve, gc, scrub},
     config::Config,
-    home::HomeError,
+    home::{Home, HomeError},
     http::repo::RepositoryState,
     ledger::{LedgerError, LedgerHandle},
     links,
@@ -93,6 +94,14 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Another machine lives with this node's key.
+    #[error(
+        "another machine runs with this node's key, so this one has stopped: a home was copied, or restored while the old one runs. Stop the other and 'rm {path}' to start this one again, or move this home away and 'pacmesh join' with a key of its own"
+    )]
+    Usurped {
+        /// What keeps this one stopped.
+        path: PathBuf,
+    },
     /// The ballot cannot be read.
     #[error(transparent)]
     Reign(#[from] crate::master::ReignError),
@@ -115,23 +124,36 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (stop, stopped) = watch::channel(false);
     let (shown, rooms) = watch::channel(None);
     let (sender, mut commands) = mpsc::channel(8);
-    let office = Office::new(config.clone(), rooms, sender);
+    let office = Office::new(config.clone(), rooms, sender.clone());
     let serving = tokio::spawn(server.run(office, stopped));
-    let mut mesh = Mesh::start_if_seated(&config).await?;
+    let mut mesh = Mesh::start_if_seated(&config, &sender).await?;
     shown.send_replace(mesh.as_ref().map(|mesh| mesh.rooms.clone()));
     if mesh.is_none() {
         tracing::info!(home = %config.home.state().display(), "waiting for 'pacmesh init' or 'pacmesh join'");
     }
     let mut signals = Signals::new()?;
+    let mut usurped = None;
     loop {
         tokio::select! {
             () = signals.next() => break,
             command = commands.recv() => match command {
                 Some(OfficeCommand::Entered) if mesh.is_none() => {
-                    mesh = Mesh::start_if_seated(&config).await?;
+                    mesh = Mesh::start_if_seated(&config, &sender).await?;
                     shown.send_replace(mesh.as_ref().map(|mesh| mesh.rooms.clone()));
                 }
                 Some(OfficeCommand::Entered) => {}
+                Some(OfficeCommand::Usurped { incarnation }) => {
+                    usurped = Some(incarnation);
+                    break;
+                }
+                Some(OfficeCommand::Outlived { incarnation }) => {
+                    if let Some(old) = mesh.take() {
+                        shown.send_replace(None);
+                        old.outlive(incarnation).await?;
+                        mesh = Mesh::start_if_seated(&config, &sender).await?;
+                        shown.send_replace(mesh.as_ref().map(|mesh| mesh.rooms.clone()));
+                    }
+                }
                 Some(OfficeCommand::Left { done }) => {
                     shown.send_replace(None);
                     if let Some(mesh) = mesh.take() {
@@ -155,7 +177,23 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         tracing::warn!("the stop took too long and was cut short");
     }
     let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
-    Ok(())
+    match usurped {
+        None => Ok(()),
+        Some(incarnation) => Err(keep_stopped(&config.home, incarnation)),
+    }
+}
+
+/// The word stays in the home: whoever starts this node again, by hand or as a service, would only begin a higher life,
+/// and the other one would stop instead.
+fn keep_stopped(home: &Home, incarnation: Incarnation) -> StartError {
+    let path = home.usurped();
+    let text = format!(
+        "Another machine lives with this node's key (its life {incarnation}). Remove this file when that one is stopped for good.\n"
+    );
+    if let Err(error) = std::fs::write(&path, text) {
+        tracing::error!(path = %path.display(), %error, "this node cannot be kept stopped: do not start it again");
+    }
+    StartError::Usurped { path }
 }
 
 struct Signals {
@@ -218,14 +256,25 @@ struct Ports {
 }
 
 impl Mesh {
-    async fn start_if_seated(config: &Arc<Config>) -> Result<Option<Self>, StartError> {
-        match Seat::load(&config.home, &config.name)? {
-            Some(seat) => Self::start(config, seat).await.map(Some),
-            None => Ok(None),
+    async fn start_if_seated(
+        config: &Arc<Config>,
+        commands: &mpsc::Sender<OfficeCommand>,
+    ) -> Result<Option<Self>, StartError> {
+        let Some(seat) = Seat::load(&config.home, &config.name)? else {
+            return Ok(None);
+        };
+        let path = config.home.usurped();
+        if path.exists() {
+            return Err(StartError::Usurped { path });
         }
+        Self::start(config, seat, commands.clone()).await.map(Some)
     }
 
-    async fn start(config: &Arc<Config>, seat: Seat) -> Result<Self, StartError> {
+    async fn start(
+        config: &Arc<Config>,
+        seat: Seat,
+        commands: mpsc::Sender<OfficeCommand>,
+    ) -> Result<Self, StartError> {
         let (mesh, keys) = (seat.mesh, seat.keys.clone());
         let node = keys.node.id();
         let verify: Arc<dyn Verify> = Arc::new(Ed25519Verifier);
@@ -272,6 +321,7 @@ impl Mesh {
         tasks.spawn(links::link(
             rooms.clone(),
             events,
+            commands,
             seat.standing.addresses.clone(),
             stopped.clone(),
         ));
@@ -285,6 +335,19 @@ impl Mesh {
         // Only now is it known what earlier attempts use.
         tasks.spawn(gc::collect(rooms.clone(), stopped));
         Ok(Self { rooms, stop, tasks })
+    }
+
+    /// Ends this life, so that the next one begins above `incarnation`.
+    async fn outlive(self, incarnation: Incarnation) -> Result<(), StartError> {
+        tracing::warn!(
+            incarnation,
+            "this node was restored from an older state: it begins a new life"
+        );
+        self.rooms.ledger.learn_incarnation(incarnation).await?;
+        if tokio::time::timeout(GRACE, self.stop()).await.is_err() {
+            tracing::warn!("the stop took too long and was cut short");
+        }
+        Ok(())
     }
 
     /// Hands over, says goodbye, and ends every task of the mesh part. Builds go on by themselves.

@@ -137,6 +137,11 @@ impl Home {
         self.state.join("membership")
     }
 
+    /// Says that another machine lives with this node's key; removed by hand by whoever has stopped that one.
+    pub fn usurped(&self) -> PathBuf {
+        self.state.join("usurped")
+    }
+
     /// The ledger.
     pub fn ledger(&self) -> PathBuf {
         self.state.join("ledger.redb")

@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use super::{DaemonArgs, Failure};
 use crate::{
-    compose,
+    compose::{self, StartError},
     config::{Config, Overrides},
     error::chain,
     home::Home,
@@ -26,7 +26,10 @@ pub(super) fn run(home: Home, args: DaemonArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime
         .block_on(compose::run(config))
-        .map_err(|error| Failure::Failed(chain(&error)))
+        .map_err(|error| match error {
+            StartError::Usurped { .. } => Failure::Stopped(chain(&error)),
+            error => Failure::Failed(chain(&error)),
+        })
 }
 
 pub(super) fn runner(arguments: Vec<OsString>) -> Result<(), Failure> {

@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Exit 3: no node answers.
     NoNode(String),
+    /// Exit 4: the daemon stopped for good; started again it would do the same.
+    Stopped(String),
     /// Exit 0: the reader of our output closed it (`pacmesh jobs | head`).
     Closed,
 }
@@ -32,6 +34,7 @@ impl Failure {
             Self::Said => return ExitCode::from(1),
             Self::Usage(text) => (2, text),
             Self::NoNode(text) => (3, text),
+            Self::Stopped(text) => (4, text),
             Self::Closed => return ExitCode::SUCCESS,
         };
         // Nobody is left to be told where standard error is closed as well.

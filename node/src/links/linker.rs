@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{error::chain, membership::Standing, rooms::Rooms};
+use crate::{error::chain, local::server::OfficeCommand, membership::Standing, rooms::Rooms};
 
 /// How often missing links are looked for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -61,6 +61,7 @@ struct Linker {
 pub async fn link(
     rooms: Arc<Rooms>,
     mut events: mpsc::Receiver<Event>,
+    commands: mpsc::Sender<OfficeCommand>,
     remembered: Vec<SocketAddr>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -87,7 +88,14 @@ pub async fn link(
             }
             event = events.recv() => match event {
                 Some(Event::Candidate { node, address }) => linker.dial(address, Some(node), true),
-                Some(Event::Usurped { incarnation }) => linker.usurped(incarnation).await,
+                Some(Event::Usurped { incarnation }) => {
+                    tracing::error!(incarnation, "another machine lives with this node's key");
+                    // Waiting here for who waits for this task to end would hold up both; it is said again anyway.
+                    let _ = commands.try_send(OfficeCommand::Usurped { incarnation });
+                }
+                Some(Event::Outlived { incarnation }) => {
+                    let _ = commands.try_send(OfficeCommand::Outlived { incarnation });
+                }
                 Some(_) => {}
                 None => break,
             },
@@ -133,17 +141,6 @@ impl Linker {
             if matches!(seen.state, MemberState::Lost | MemberState::Left) {
                 self.rooms.transport.disconnect(*node, "this node is lost");
             }
-        }
-    }
-
-    /// Another holder of this key is alive and ahead: this life goes on above it, and says so.
-    async fn usurped(&self, incarnation: u64) {
-        tracing::error!(
-            incarnation,
-            "another node uses this node's key: was its home copied?"
-        );
-        if let Err(error) = self.rooms.ledger.learn_incarnation(incarnation).await {
-            tracing::error!(%error, "no newer incarnation could be kept");
         }
     }
 

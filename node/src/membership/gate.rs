@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use pacmesh_protocol::{
     entry::{CarriedKnock, Credential, Hello, KnockReply, Welcome},
-    ids::{MeshId, NodeId},
+    ids::{Incarnation, MeshId, NodeId},
     ledger::{
         kinds::{InvitationStatementV1, InvitationV1},
         record::{Position, Record, VALUE_LIMIT},
@@ -23,6 +23,9 @@ pub struct DoorKeeper {
     node: NodeId,
     ledger: LedgerHandle,
     receptionist: Receptionist,
+    /// The life that is shown. Where the ledger begins a greater one to write no sequence twice, this one goes on until
+    /// it is known whether it is the only one.
+    life: Incarnation,
 }
 
 impl DoorKeeper {
@@ -31,6 +34,7 @@ impl DoorKeeper {
         Self {
             mesh,
             node,
+            life: ledger.incarnation(),
             ledger,
             receptionist,
         }
@@ -50,7 +54,7 @@ impl Gate for DoorKeeper {
         Hello {
             mesh: self.mesh,
             credential: self.credential(&view),
-            incarnation: self.ledger.incarnation(),
+            incarnation: self.life,
             known: peer.map_or(0, |peer| view.greatest_incarnation(&peer)),
         }
     }

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{DOCUMENT_LIMIT, Document};
+use super::{
+    document::{DOCUMENT_LIMIT, Document},
+    judge::TERM_LEAP,
+};
 use crate::{
     codec::{self, CodecError},
     ids::{NodeId, Term},
@@ -17,6 +20,7 @@ pub const BALLOT_LIMIT: usize = DOCUMENT_LIMIT + 256;
 /// How many terms may have begun since a backup was made: ten elections a day for a year, and well below the leap that
 /// others refuse (2^16).
 const FORGOTTEN: Term = 4096;
+const _: () = assert!(FORGOTTEN < TERM_LEAP);
 
 /// The durable part of the reign.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -84,6 +88,5 @@ mod tests {
         let restored = kept.restored();
         assert_eq!((restored.granted, restored.granted_to), (9 + FORGOTTEN, None));
         assert_eq!(restored.claimed, 9);
-        assert!(FORGOTTEN < super::super::judge::TERM_LEAP);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use pacmesh_protocol::ids::Incarnation;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::timeout,
@@ -20,6 +21,16 @@ const STOP: Duration = Duration::from_secs(40);
 pub enum OfficeCommand {
     /// The node belongs to a mesh now: start what belongs to it.
     Entered,
+    /// Another holder of its key lives in a greater life: stop, and stay stopped.
+    Usurped {
+        /// The other's life.
+        incarnation: Incarnation,
+    },
+    /// A greater life of its own is over, as after a restore: begin one above it.
+    Outlived {
+        /// The life to be left behind.
+        incarnation: Incarnation,
+    },
     /// It left: say goodbye, stop the mesh part, and forget the membership.
     Left {
         /// Told when that is done.
