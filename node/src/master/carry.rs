@@ -8,7 +8,7 @@ use pacmesh_protocol::{
     signed::{Purpose, Signed},
     wire::{AcceptedJob, Carried, CarriedReply, Change, FRAME_LIMIT, Reply, Request},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{clock, rooms::Rooms};
 
@@ -38,8 +38,10 @@ pub async fn carry(rooms: &Arc<Rooms>, body: Change) -> Result<Accepted, String>
         .map_err(|error| format!("too much at once ({error}): ask in smaller parts"))?;
     let mut patience = Instant::now() + PATIENCE;
     let end = Instant::now() + ANSWER;
+    let mut leadership = rooms.master.watch();
     loop {
-        if let Some(master) = rooms.master.leadership().master() {
+        let master = leadership.borrow_and_update().master();
+        if let Some(master) = master {
             match timeout_at(end, bring(rooms, master, &signed)).await {
                 Ok(Some(CarriedReply::Accepted { jobs, copies })) => return Ok((jobs, copies)),
                 Ok(Some(CarriedReply::Refused { reason })) => return Err(reason),
@@ -56,7 +58,10 @@ pub async fn carry(rooms: &Arc<Rooms>, body: Change) -> Result<Accepted, String>
         if Instant::now() >= patience.min(end) {
             return Err(no_master(rooms));
         }
-        sleep(PAUSE).await;
+        // A successor is asked at once; the same one again only after a pause.
+        if let Ok(Err(_)) = timeout(PAUSE, leadership.changed()).await {
+            return Err("this node is stopping: ask again when it runs".to_owned());
+        }
     }
 }
 

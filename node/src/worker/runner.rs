@@ -23,7 +23,8 @@ use super::{
     stage,
 };
 
-/// Added to the niceness; I/O priority follows it (ioprio_set(2)).
+/// Added to the niceness of what builds; I/O priority follows it (ioprio_set(2)). A probe is short and somebody waits for
+/// it: behind the builds of a busy machine it would take seconds.
 const NICENESS: i32 = 10;
 
 /// Why a runner could not do its work. The daemon finds no status and calls the stage lost.
@@ -63,7 +64,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), RunnerError>
     let (layout, stage) = parse(arguments)?;
     // Fails only for the leader of a process group, which then is out of reach of the daemon's terminal already.
     let _ = rustix::process::setsid();
-    rustix::process::nice(NICENESS).map_err(|error| RunnerError::Setup(error.into()))?;
+    if stage != RunStage::Probe {
+        rustix::process::nice(NICENESS).map_err(|error| RunnerError::Setup(error.into()))?;
+    }
     let this = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(this)).map_err(|error| RunnerError::Setup(error.into()))?;
     let _lock = lock(&layout)?;
