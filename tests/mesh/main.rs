@@ -3,6 +3,7 @@
 //! Needs the pacmesh binary (`cargo build -p pacmesh`, or `PACMESH_BIN`), the tools that `tests/run.sh` installs, and
 //! root for network namespaces.
 
+mod backup;
 mod bad_input;
 mod building;
 mod entry;

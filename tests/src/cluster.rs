@@ -1,7 +1,7 @@
 //! Real nodes: the built binary in processes of its own, each with a home below one folder that vanishes at the end.
 //!
 //! The binary is `PACMESH_BIN`, or `pacmesh` in the folder above the test program's (`target/debug/pacmesh`), which
-//! `cargo build -p pacmesh` makes.
+//! `cargo build -p pacmesh` makes, or where there is none the one of another profile.
 
 use std::{
     fs::File,
@@ -361,6 +361,13 @@ impl Node {
         self.child.as_ref().map(Child::id)
     }
 
+    /// How its daemon ended; `None` while it runs.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
+        self.child = None;
+        status.code()
+    }
+
     #[track_caller]
     fn assert_running(&mut self) {
         let ended = self
@@ -432,5 +439,11 @@ pub fn binary() -> PathBuf {
         .parent()
         .and_then(Path::parent)
         .expect("test programs are in target/PROFILE/deps");
-    folder.join("pacmesh")
+    // Benchmarks are built with optimisation, and measure what there is.
+    ["", "../release", "../debug"]
+        .iter()
+        .map(|profile| folder.join(profile).join("pacmesh"))
+        .find(|path| path.is_file())
+        .and_then(|path| path.canonicalize().ok())
+        .unwrap_or_else(|| folder.join("pacmesh"))
 }

@@ -1,7 +1,9 @@
 //! The command line: what is typed becomes one request to a running node, and the answer becomes text or JSON.
 //!
-//! No logic of its own. Exit codes: 0 done, 1 it failed (the reason on stderr), 2 usage, 3 no node answers.
+//! No logic of its own. Exit codes: 0 done, 1 it failed (the reason on stderr), 2 usage, 3 no node answers; the daemon
+//! ends with 4 where another machine runs with its key.
 
+mod backup;
 mod build;
 mod daemon;
 mod exit;
@@ -170,6 +172,18 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Write this node's keys and what it needs to come back into a file, sealed with a passphrase.
+    Backup {
+        /// A new file; an existing one is never overwritten.
+        file: PathBuf,
+    },
+    /// Make this machine the node of a backup again. The old one must not run any more.
+    Restore {
+        /// As written by 'pacmesh backup'.
+        file: PathBuf,
+        #[command(flatten)]
+        json: Json,
     },
     /// Print a completion script.
     Completions {
@@ -400,6 +414,8 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
                 command: RepoCommand::Check(json),
             } => repo::check(home, json.json).await,
             Command::Config { command } => show::config(home, command).await,
+            Command::Backup { file } => backup::back_up(home, &file).await,
+            Command::Restore { file, json } => backup::restore(home, &file, json.json).await,
             Command::Daemon(_)
             | Command::Runner { .. }
             | Command::Completions { .. }

@@ -52,6 +52,7 @@ pub(super) enum Operation {
     Pull(Vec<RecordHash>, Answer<Vec<Signed>>),
     Unread(Answer<Vec<RecordHash>>),
     Named(Answer<Named>),
+    All(Answer<Vec<Record>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -213,6 +214,10 @@ impl Actor {
                 let named = self.ledger.named();
                 self.answer(answer, Ok(named));
             }
+            Operation::All(answer) => {
+                let records = self.ledger.records().cloned().collect();
+                self.answer(answer, Ok(records));
+            }
             Operation::Close(closed) => return Some(closed),
         }
         None
@@ -309,7 +314,8 @@ impl Actor {
 
     fn learn(&mut self, known: Incarnation) -> Result<(), LedgerError> {
         let own = self.owner.incarnation;
-        if known < own {
+        // What it wrote itself in this life is known to others, too.
+        if known < own || (known == own && self.owner.sequence > 0) {
             return Ok(());
         }
         if known - own > INCARNATION_STEP {

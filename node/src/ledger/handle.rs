@@ -214,6 +214,16 @@ impl LedgerHandle {
         self.ask(Operation::Named).await
     }
 
+    /// All records that are held, for a backup.
+    pub async fn all(&self) -> Result<Vec<Record>, LedgerError> {
+        self.ask(Operation::All).await
+    }
+
+    /// Whose facts these are.
+    pub const fn mesh(&self) -> MeshId {
+        self.mesh
+    }
+
     /// A small value of another room.
     pub async fn get_meta(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let key = key.to_owned();

@@ -11,11 +11,12 @@ use pacmesh_protocol::{
     names::{Architecture, MeshName, PackageName, RepositoryName},
     roles::Roles,
 };
+use pacmesh_signing::backup::Passphrase;
 use serde::{Deserialize, Serialize};
 
 use super::views::{
     BuildEvent, CheckView, InitView, InviteView, JobView, JoinView, NodeView, PackageView, PacmanView,
-    SignerView, StatusView,
+    RestoreView, SignerView, StatusView,
 };
 
 /// Greatest length of a chunk of a stream, in bytes.
@@ -153,6 +154,18 @@ pub enum LocalRequest {
     },
     /// `repo check`
     CheckRepository,
+    /// `backup`: answered by [`LocalReply::Bytes`] until [`LocalReply::Done`].
+    Backup {
+        /// What will open it.
+        passphrase: Passphrase,
+    },
+    /// The file of a backup was written: `status` reminds no longer.
+    BackupKept,
+    /// `restore`; followed by the backup as [`LocalChunk`]s.
+    Restore {
+        /// What opens it.
+        passphrase: Passphrase,
+    },
 }
 
 /// What `node` does.
@@ -237,4 +250,6 @@ pub enum LocalReply {
     Touched(Vec<JobId>),
     /// To `CheckRepository`.
     Checked(CheckView),
+    /// To `Restore`.
+    Restored(Box<RestoreView>),
 }

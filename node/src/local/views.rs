@@ -259,6 +259,19 @@ pub struct InviteView {
     pub uses: u32,
 }
 
+/// `restore --json`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RestoreView {
+    /// The mesh that it is in again.
+    pub mesh: Named,
+    /// This node, as before.
+    pub node: Named,
+    /// Whether the authority key came with it.
+    pub authority: bool,
+    /// Where keys lie now that were in the way.
+    pub aside: Vec<String>,
+}
+
 /// One line of `keys list --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignerView {

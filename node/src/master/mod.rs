@@ -31,6 +31,7 @@ use std::time::Duration;
 use pacmesh_protocol::membership::Table;
 
 use crate::rooms::Rooms;
+pub(crate) use reign::BALLOT;
 
 /// How long a handed-over lead may take to find its next holder.
 const HANDOVER: Duration = Duration::from_secs(3);

@@ -29,7 +29,7 @@ use super::{
 use crate::{clock, ledger, links::PeerOf, rooms::Rooms, settings::Settings};
 
 /// Where the ballot is kept in the ledger's file.
-const BALLOT: &str = "reign-ballot";
+pub(crate) const BALLOT: &str = "reign-ballot";
 /// How long an asked node may take with a grant: a round trip and a sync.
 const CLAIM_WAIT: Duration = Duration::from_millis(900);
 /// How long the merge of a granter's ledger may take.

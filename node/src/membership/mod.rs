@@ -1,11 +1,13 @@
 //! Entering a mesh: founding one, inviting, joining, and judging who stands at the door.
 
+mod backup;
 mod found;
 mod gate;
 mod invite;
 mod join;
 mod seat;
 
+pub use backup::{back_up, back_up_from, backup_kept, has_backup, note_backup, restore};
 pub use found::found;
 pub use gate::DoorKeeper;
 pub use invite::{Invited, invite};
@@ -15,7 +17,7 @@ pub use seat::{Keys, Seat, Standing};
 use std::path::PathBuf;
 
 use pacmesh_protocol::{codec::CodecError, ledger::record::RecordError};
-use pacmesh_signing::{SecretError, membership::TokenError, openpgp::SignError};
+use pacmesh_signing::{SecretError, backup::BackupError, membership::TokenError, openpgp::SignError};
 
 use crate::{blobs::BlobError, home::HomeError, ledger::LedgerError};
 
@@ -82,6 +84,20 @@ pub enum MembershipError {
     /// Nobody at the addresses of the token let this node in.
     #[error("{0}")]
     NotAdmitted(String),
+    /// There is nothing to back up yet.
+    #[error(
+        "this node belongs to no mesh yet and has nothing to back up: type 'pacmesh init' or 'pacmesh join' first"
+    )]
+    NoMesh,
+    /// A backup cannot be made or opened.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// What stands beside the keys is of another version.
+    #[error("the backup holds what this pacmesh does not read: update pacmesh")]
+    NoRestore,
+    /// The work was given up because the process ends.
+    #[error("the work was cut short: try again")]
+    CutShort,
     /// Another process holds the home.
     #[error("another pacmesh runs with the home {path}: stop it, or pass another --home")]
     Busy {

@@ -35,16 +35,16 @@ pub(super) async fn join(office: &Office, caller: &mut Caller, token: &str) -> R
     caller.say(LocalReply::Joined(view)).await
 }
 
-fn alone(office: &Office) -> Result<OwnedSemaphorePermit, End> {
+pub(super) fn alone(office: &Office) -> Result<OwnedSemaphorePermit, End> {
     office
         .entering
         .clone()
         .try_acquire_owned()
-        .map_err(|_| "another 'init' or 'join' is under way here: wait until it is done".into())
+        .map_err(|_| "another 'init', 'join' or 'restore' is under way here: wait until it is done".into())
 }
 
 /// The next command should find a node that works.
-async fn start(office: &Office) {
+pub(super) async fn start(office: &Office) {
     if !office.entered().await {
         tracing::warn!("the node entered its mesh and has not started there in time");
     }

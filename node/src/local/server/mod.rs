@@ -3,6 +3,7 @@
 //! Whoever may open the socket has the rights of the node, so nothing is asked here; but every wait is bounded or ends
 //! with the caller, and no path that a caller names is opened.
 
+mod backup;
 mod build;
 mod caller;
 mod check;
@@ -203,9 +204,13 @@ async fn attend(
     caller: &mut Caller,
     request: LocalRequest,
 ) -> Result<(), End> {
-    if matches!(request, LocalRequest::Store) {
-        return jobs::store(office, &office.rooms()?, reader, caller).await;
-    }
+    let request = match request {
+        LocalRequest::Store => return jobs::store(office, &office.rooms()?, reader, caller).await,
+        LocalRequest::Restore { passphrase } => {
+            return backup::restore(office, reader, caller, passphrase).await;
+        }
+        request => request,
+    };
     let endless = matches!(
         request,
         LocalRequest::Build { .. }
@@ -267,6 +272,8 @@ async fn in_mesh(
         LocalRequest::TrustKey { certificate } => keys::trust(rooms, caller, &certificate).await,
         LocalRequest::DistrustKey { fingerprint } => keys::distrust(rooms, caller, &fingerprint).await,
         LocalRequest::CheckRepository => check::check(rooms, caller).await,
+        LocalRequest::Backup { passphrase } => backup::back_up(rooms, caller, passphrase).await,
+        LocalRequest::BackupKept => backup::kept(rooms, caller).await,
         LocalRequest::SetupPacman => pacman::setup(rooms, caller).await,
         LocalRequest::Build { .. } | LocalRequest::Rebuild { .. } => {
             build::build(office, rooms, caller, request).await
@@ -274,6 +281,7 @@ async fn in_mesh(
         LocalRequest::Init { .. }
         | LocalRequest::Join { .. }
         | LocalRequest::Status
+        | LocalRequest::Restore { .. }
         | LocalRequest::Store => {
             unreachable!("answered before")
         }

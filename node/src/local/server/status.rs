@@ -24,6 +24,7 @@ use crate::{
         views::{Copies, JobCounts, Named, StatusNode, StatusView},
     },
     master::copies_state,
+    membership,
     rooms::Rooms,
 };
 
@@ -181,6 +182,7 @@ async fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &CopiesStat
         ));
     }
     problems.extend(damage_problems(rooms).await);
+    problems.extend(reminder(rooms).await);
     problems.truncate(PROBLEMS);
     problems
 }
@@ -198,6 +200,15 @@ async fn damage_problems(rooms: &Rooms) -> Vec<String> {
         )
     });
     told.collect()
+}
+
+/// The authority is nowhere else until somebody makes a backup or keeps the recovery code.
+async fn reminder(rooms: &Rooms) -> Option<String> {
+    let holds_authority = rooms.keys.secrets.path_of("authority.key").exists();
+    (holds_authority && !membership::has_backup(&rooms.ledger).await).then(|| {
+        "no backup of this node was made, which holds the mesh's authority: type 'pacmesh backup FILE' and keep the file elsewhere"
+            .to_owned()
+    })
 }
 
 /// What is said about copies, with so many replicas in reach.
