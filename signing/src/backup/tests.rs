@@ -1,3 +1,5 @@
+//! What comes back from a backup, what does not open, and what is put aside.
+
 use super::*;
 use crate::{PackageKey, test_keys::CREATED};
 
