@@ -173,6 +173,7 @@ impl Actor {
                 self.dial(node);
             }
             Request::Refused(node) => self.sightings.refuse(clock::now(), node),
+            Request::Met(node) => self.feed(Input::Met { node, dialled: false }),
             Request::Confirm(node) => self.feed(Input::Confirm(node)),
             Request::Goodbye(_) => {}
         }

@@ -28,6 +28,8 @@ pub(crate) enum Request {
     Dial(NodeId, SocketAddr),
     /// The candidate is no member of ours.
     Refused(NodeId),
+    /// This member is connected elsewhere, so it is there.
+    Met(NodeId),
     /// Ask others after this member at once.
     Confirm(NodeId),
     /// Say goodbye, then end.
@@ -41,6 +43,7 @@ impl fmt::Debug for Request {
             Self::Update(_) => "Update",
             Self::Dial(..) => "Dial",
             Self::Refused(_) => "Refused",
+            Self::Met(_) => "Met",
             Self::Confirm(_) => "Confirm",
             Self::Goodbye(_) => "Goodbye",
         })
@@ -91,6 +94,12 @@ impl DiscoveryHandle {
     /// Remembers for ten minutes that this candidate is none of ours.
     pub async fn refused(&self, node: NodeId) {
         self.send(Request::Refused(node)).await;
+    }
+
+    /// A member was met over another connection: it is pinged at once if it counts as silent. Without this a cut that has
+    /// healed is noticed only when the turn comes to each lost member.
+    pub async fn met(&self, node: NodeId) {
+        self.send(Request::Met(node)).await;
     }
 
     /// Has others asked after a member that did not answer elsewhere; the table tells the outcome.

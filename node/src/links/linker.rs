@@ -20,7 +20,9 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{error::chain, local::server::OfficeCommand, membership::Standing, rooms::Rooms};
+use crate::{
+    error::chain, local::server::OfficeCommand, membership::Standing, rooms::Rooms, transport::PeerEvent,
+};
 
 /// How often missing links are looked for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -55,6 +57,8 @@ struct Linker {
     under_way: BTreeSet<SocketAddr>,
     dials: JoinSet<Dialled>,
     remembered: Vec<SocketAddr>,
+    /// Who was alive when the table was last looked at.
+    alive: BTreeSet<NodeId>,
 }
 
 /// Keeps links to members until `stop` says so.
@@ -67,6 +71,7 @@ pub async fn link(
 ) {
     let mut views = rooms.ledger.subscribe();
     let mut table = rooms.discovery.table();
+    let mut met = rooms.transport.events();
     let mut tick = tokio::time::interval(LOOK);
     let mut linker = Linker {
         roots: remembered.clone(),
@@ -75,6 +80,7 @@ pub async fn link(
         under_way: BTreeSet::new(),
         dials: JoinSet::new(),
         remembered,
+        alive: BTreeSet::new(),
     };
     linker.tell_members().await;
     linker.resolve().await;
@@ -82,8 +88,10 @@ pub async fn link(
         tokio::select! {
             _ = stop.changed() => break,
             Ok(()) = views.changed() => linker.tell_members().await,
+            Ok(PeerEvent::Connected(node)) = met.recv() => linker.rooms.discovery.met(node).await,
             Ok(()) = table.changed() => {
                 linker.tell_addresses();
+                linker.hurry();
                 linker.remember();
             }
             event = events.recv() => match event {
@@ -142,6 +150,19 @@ impl Linker {
                 self.rooms.transport.disconnect(*node, "this node is lost");
             }
         }
+    }
+
+    /// Whoever has come back is dialled at once, not when the patience with its silence is over.
+    fn hurry(&mut self) {
+        let table = self.rooms.discovery.table();
+        let table = table.borrow();
+        let alive: BTreeSet<NodeId> = table.alive().map(|(node, _)| node).collect();
+        for node in alive.difference(&self.alive) {
+            for address in table.record(node).iter().flat_map(|record| &record.addresses) {
+                self.patience.remove(address);
+            }
+        }
+        self.alive = alive;
     }
 
     async fn resolve(&mut self) {
