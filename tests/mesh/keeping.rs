@@ -38,6 +38,26 @@ fn places(node: &Node, name: &str) -> [PathBuf; 2] {
     ]
 }
 
+/// The one source tree among the blobs of a node: of replicas, only those keep it that are told to.
+fn tree(node: &Node) -> PathBuf {
+    let folders = std::fs::read_dir(node.home.join("blobs"))
+        .expect("blobs")
+        .flatten();
+    let in_store = folders.filter(|folder| folder.file_name().len() == 2);
+    let mut blobs = in_store.flat_map(|folder| std::fs::read_dir(folder.path()).expect("a folder").flatten());
+    let is_tree = |blob: &std::fs::DirEntry| {
+        std::fs::read(blob.path()).is_ok_and(|bytes| bytes.starts_with(b"pmtree\0"))
+    };
+    blobs.find(is_tree).expect("a source tree").path()
+}
+
+/// Where `other` keeps what `node` keeps at `path`.
+fn same_place(node: &Node, path: &Path, other: &Node) -> PathBuf {
+    other
+        .home
+        .join(path.strip_prefix(&node.home).expect("below the home"))
+}
+
 fn flip(path: &Path) {
     let file = std::fs::File::options().read(true).write(true).open(path);
     let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -78,9 +98,32 @@ fn inv2_when_a_replica_is_gone_for_good_its_copies_come_back_on_another() {
             (short(node) == Some(0)).then_some(())
         });
     }
-    let [blob, _] = places(&nodes[2], "one");
-    assert!(blob.exists(), "{}", blob.display());
+    let copy = same_place(&nodes[0], &tree(&nodes[0]), &nodes[2]);
+    assert!(copy.exists(), "{}", copy.display());
     assert_eq!(nodes[0].job("one").expect("the job")["copies"], 2);
+}
+
+#[test]
+fn inv2_what_only_a_drained_machine_holds_is_kept_by_another_before_it_goes() {
+    let farm = Farm::new();
+    let mut nodes = farm.mesh(&[("desktop", "peer"), ("nas", "storage")]);
+    // One copy is enough, so that nothing but the drain makes a second one.
+    nodes[0].cli(&["config", "set", "replication.copies", "1"]).ok();
+    nodes[0].build(&[package(farm.path(), "one", "")]).ok();
+    nodes[1].kill();
+    wait_for("the loss to be noticed", TAKE_OVER, || {
+        (nodes[0].state_of("nas")? == "lost").then_some(())
+    });
+    let mut third = farm.node("attic");
+    join(&mut third, &nodes[0], "storage");
+    let [blob, _] = places(&nodes[0], "one");
+    let copy = third
+        .home
+        .join(blob.strip_prefix(&nodes[0].home).expect("below the home"));
+
+    nodes[0].cli(&["node", "drain", "desktop"]).ok();
+
+    wait_for("the copy", COMMAND, || copy.exists().then_some(()));
 }
 
 #[test]

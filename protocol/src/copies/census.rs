@@ -61,8 +61,13 @@ impl Seen {
         !self.silent && self.knows(blob) == Known::Unasked
     }
 
+    /// When it takes something again, if it does not now.
+    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        Some(self.rests).filter(|rests| *rests > now)
+    }
+
     pub(super) fn is_resting(&self, now: Instant) -> bool {
-        self.rests > now
+        self.rests_until(now).is_some()
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -78,10 +83,9 @@ impl Seen {
 
     /// The next to ask: what was never asked, then the rest of a round over everything.
     fn ask(&mut self, now: Instant, blobs: &BTreeMap<Digest, Need>) -> Vec<Digest> {
-        let unasked = blobs.keys().filter(|blob| self.knows(blob) == Known::Unasked);
-        let unasked: Vec<Digest> = unasked.take(HASH_BATCH).copied().collect();
-        if !unasked.is_empty() {
-            return unasked;
+        if self.known.len() < blobs.len() {
+            let unasked = blobs.keys().filter(|blob| self.knows(blob) == Known::Unasked);
+            return unasked.take(HASH_BATCH).copied().collect();
         }
         if self.cursor.is_none() {
             if now.since(self.round) < AGAIN {
@@ -115,6 +119,9 @@ pub struct Census {
     /// The same in the order of repair: by need, then by digest; before the place `settled` nothing is left to do.
     pub(super) order: Vec<(Need, Digest)>,
     pub(super) settled: usize,
+    /// Something changed since the last plan; else the next one is not before `next_plan`.
+    pub(super) is_changed: bool,
+    pub(super) next_plan: Option<Instant>,
     /// Errands under way that bring something in force.
     pub(super) urgent: usize,
     pub(super) seen: BTreeMap<NodeId, Seen>,
@@ -138,7 +145,7 @@ impl Census {
             .collect();
         self.order = self.blobs.iter().map(|(blob, need)| (*need, *blob)).collect();
         self.order.sort_unstable();
-        self.settled = 0;
+        self.begin_anew();
         let blobs = &self.blobs;
         for seen in self.seen.values_mut() {
             seen.known.retain(|blob, _| blobs.contains_key(blob));
@@ -152,7 +159,7 @@ impl Census {
         self.seen.retain(|node, _| replicas.contains_key(node));
         let is_same = |(node, seen): (&NodeId, &Seen)| replicas[node].leaves == seen.replica.leaves;
         if self.seen.len() < before || replicas.len() > self.seen.len() || !self.seen.iter().all(is_same) {
-            self.settled = 0;
+            self.begin_anew();
         }
         for (node, replica) in replicas {
             let seen = self.seen.entry(*node).or_insert_with(|| Seen {
@@ -168,6 +175,11 @@ impl Census {
             });
             seen.replica = *replica;
         }
+    }
+
+    /// What is known changed: everything is looked at again.
+    pub(super) fn begin_anew(&mut self) {
+        (self.settled, self.is_changed) = (0, true);
     }
 
     /// What is to be asked now; one question at a time of each replica.
@@ -190,6 +202,7 @@ impl Census {
 
     /// The answer to a question; `None` if none came.
     pub fn answered(&mut self, now: Instant, question: &Question, held: Option<&BTreeSet<Digest>>) {
+        self.begin_anew();
         let Some(seen) = self.seen.get_mut(&question.replica) else {
             return;
         };
@@ -198,7 +211,6 @@ impl Census {
             seen.rests = seen.rests.max(now + REST);
             return;
         };
-        self.settled = 0;
         for blob in question.blobs.iter().filter(|blob| self.blobs.contains_key(blob)) {
             // What is on its way is told by its errand.
             let known = match held.contains(blob) {
@@ -275,8 +287,10 @@ impl Census {
     /// When to look again although nothing happened: rests end, rounds are due.
     pub fn next_wakeup(&self, now: Instant) -> Option<Instant> {
         let of_replica = |seen: &Seen| {
-            let rests = Some(seen.rests).filter(|_| seen.is_resting(now));
-            rests.into_iter().chain([seen.round + AGAIN]).min()
+            seen.rests_until(now)
+                .into_iter()
+                .chain([seen.round + AGAIN])
+                .min()
         };
         let next = self.seen.values().filter_map(of_replica);
         next.chain(self.search.values().copied())

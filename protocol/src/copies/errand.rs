@@ -51,6 +51,9 @@ impl Census {
     /// What is to be copied now, within the bounds of this module: first what only those hold that are about to go, then
     /// what is in force. At most one errand for each replica: the next plan follows when one of them ends.
     pub fn plan(&mut self, now: Instant) -> Vec<Errand> {
+        if !self.is_changed && self.next_plan.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
         let under_way: usize = self.seen.values().map(|seen| seen.errands).sum();
         let mut draft = Draft {
             room: ERRANDS.saturating_sub(under_way),
@@ -67,6 +70,10 @@ impl Census {
                 seen.errands += 1;
             }
         }
+        self.is_changed = !planned.is_empty();
+        let rests = self.seen.values().filter_map(|seen| seen.rests_until(now));
+        let searches = self.search.values().copied().filter(|next| *next > now);
+        self.next_plan = rests.chain(searches).min();
         planned
     }
 
@@ -109,8 +116,9 @@ impl Census {
             .urgent
             .saturating_sub(usize::from(errand.need == Need::InForce));
         if missing.is_none_or(|missing| !missing.is_empty()) {
-            self.settled = 0;
+            self.begin_anew();
         }
+        self.is_changed = true;
         let Some(seen) = self.seen.get_mut(&errand.replica) else {
             return;
         };

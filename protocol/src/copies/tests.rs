@@ -103,14 +103,13 @@ impl World {
 
     /// Does an errand: a blob that is somewhere arrives.
     fn run(&mut self, errand: &Errand) {
-        let anywhere: BTreeSet<Digest> = self
-            .held
-            .iter()
-            .filter(|(node, _)| self.replicas.contains_key(node))
-            .flat_map(|(_, held)| held.iter().copied())
-            .collect();
+        let in_reach = |node: &NodeId| self.replicas.contains_key(node);
+        let is_somewhere = |blob: &Digest| {
+            let mut held = self.held.iter().filter(|(node, _)| in_reach(node));
+            held.any(|(_, held)| held.contains(blob))
+        };
         let (came, missing): (BTreeSet<Digest>, BTreeSet<Digest>) =
-            errand.blobs.iter().partition(|blob| anywhere.contains(blob));
+            errand.blobs.iter().partition(|blob| is_somewhere(blob));
         self.held.get_mut(&errand.replica).unwrap().extend(came);
         self.census.ended(self.now, errand, Some(&missing));
     }

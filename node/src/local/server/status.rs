@@ -171,7 +171,10 @@ async fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &CopiesStat
         .filter(|member| member.is_active() && member.roles.has(Role::Storage) && table.is_alive(&member.id))
         .count();
     problems.extend(copies_problem(copies, replicas));
-    for member in view.members().filter(|member| member.is_active()) {
+    for member in view
+        .members()
+        .filter(|member| member.is_active() && member.id != rooms.node)
+    {
         problems.extend(machine_problems(table, &member.id, member.name.as_str()));
     }
     // Its own disk it knows to the byte.
