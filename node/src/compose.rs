@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     blobs::{BlobError, BlobStore, Fetcher, Reserve, gc, scrub},
     config::Config,
+    error::chain,
     home::{Home, HomeError},
     http::repo::RepositoryState,
     ledger::{LedgerError, LedgerHandle},
@@ -50,6 +51,8 @@ const DRAWS: usize = 64;
 const ADDRESSES: usize = 8;
 /// How long a planned stop may take before it is cut short (FORMATS, "Numbers").
 const GRACE: Duration = Duration::from_secs(30);
+/// Between two looks at a disk that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 /// Why a node could not start; nothing runs, and nothing was lost.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +127,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (stop, stopped) = watch::channel(false);
     let (shown, rooms) = watch::channel(None);
     let (sender, mut commands) = mpsc::channel(8);
-    let office = Office::new(config.clone(), rooms, sender.clone());
+    let (trouble, seen_trouble) = watch::channel(None);
+    let office = Office::new(config.clone(), rooms, seen_trouble, sender.clone());
     let serving = tokio::spawn(server.run(office, stopped));
     let mut mesh = Mesh::start_if_seated(&config, &sender).await?;
     shown.send_replace(mesh.as_ref().map(|mesh| mesh.rooms.clone()));
@@ -166,6 +170,30 @@ pub async fn run(config: Config) -> Result<(), StartError> {
                 }
                 None => break,
             },
+            // What the node knows is no longer what it keeps: it begins anew from the disk, once that can be written.
+            error = ledger_end(mesh.as_ref()) => {
+                tracing::error!(error = chain(&error), "standing still");
+                trouble.send_replace(Some(chain(&error)));
+                shown.send_replace(None);
+                if let Some(mesh) = mesh.take()
+                    && tokio::time::timeout(GRACE, mesh.abandon()).await.is_err()
+                {
+                    tracing::warn!("what was left of the node took too long to stop and was cut short");
+                }
+            }
+            () = tokio::time::sleep(LOOK_AGAIN), if trouble.borrow().is_some() => {
+                match Mesh::start_if_seated(&config, &sender).await {
+                    Ok(started) => {
+                        tracing::info!("going on");
+                        mesh = started;
+                        trouble.send_replace(None);
+                        shown.send_replace(mesh.as_ref().map(|mesh| mesh.rooms.clone()));
+                    }
+                    Err(error) => {
+                        trouble.send_replace(Some(chain(&error)));
+                    }
+                }
+            }
         }
     }
     tracing::info!("stopping");
@@ -194,6 +222,14 @@ fn keep_stopped(home: &Home, incarnation: Incarnation) -> StartError {
         tracing::error!(path = %path.display(), %error, "this node cannot be kept stopped: do not start it again");
     }
     StartError::Usurped { path }
+}
+
+/// Waits until the ledger of a mesh has ended; for ever where there is none.
+async fn ledger_end(mesh: Option<&Mesh>) -> LedgerError {
+    match mesh {
+        Some(mesh) => mesh.rooms.ledger.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Signals {
@@ -350,15 +386,26 @@ impl Mesh {
         Ok(())
     }
 
+    /// Says goodbye and ends every task, without a ledger to write to.
+    async fn abandon(self) {
+        self.rooms.discovery.clone().goodbye().await;
+        self.end_tasks().await;
+    }
+
     /// Hands over, says goodbye, and ends every task of the mesh part. Builds go on by themselves.
-    async fn stop(mut self) {
+    async fn stop(self) {
         master::hand_over(&self.rooms).await;
         self.rooms.discovery.clone().goodbye().await;
+        let ledger = self.rooms.ledger.clone();
+        self.end_tasks().await;
+        ledger.close().await;
+    }
+
+    async fn end_tasks(mut self) {
         self.stop.send_replace(true);
         self.rooms.worker.close().await;
         self.rooms.transport.close().await;
         while self.tasks.join_next().await.is_some() {}
-        self.rooms.ledger.close().await;
     }
 }
 
@@ -460,7 +507,7 @@ fn own_record(
         slots: config.slots,
         running: 0,
         load: 0,
-        free_mib: 0,
+        free_mib: vitals::free_mib(config),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         reign: None,
         ledger: ledger.root(),

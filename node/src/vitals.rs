@@ -2,12 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use pacmesh_protocol::membership::NodeRecord;
 use tokio::sync::watch;
 
-use crate::{rooms::Rooms, settings::Settings};
+use crate::{config::Config, rooms::Rooms, settings::Settings};
 
 /// How often load and disk are looked at.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// Below so much free disk a node takes no work (FORMATS, "Numbers": disk reserve).
+const LOW_MIB: u64 = 1024;
+
+/// Whether a node has so little free disk that it takes no work and rather does not lead.
+pub const fn is_short_of_disk(record: &NodeRecord) -> bool {
+    record.free_mib < LOW_MIB
+}
 
 /// Keeps the own node record true until `stop` says so.
 pub async fn watch(rooms: Arc<Rooms>, mut stop: watch::Receiver<bool>) {
@@ -30,14 +39,16 @@ async fn tell(rooms: &Rooms) {
     };
     let (name, roles) = (member.name.clone(), member.roles);
     let draining = Settings(&view).is_draining(&rooms.node);
-    let (load, free_mib) = (load(), free_mib(rooms));
+    let (load, free_mib) = (load(), free_mib(&rooms.config));
     let own = rooms.discovery.table().borrow().own.clone();
     let same = own.name == name && own.roles == roles && own.draining == draining;
     // A load that moves a little is not worth a gossip of its own.
-    if same && own.load.abs_diff(load) < 25 && own.free_mib.abs_diff(free_mib) < 256 {
+    let short = |free_mib| free_mib < LOW_MIB;
+    let same_disk = own.free_mib.abs_diff(free_mib) < 256 && short(own.free_mib) == short(free_mib);
+    if same && own.load.abs_diff(load) < 25 && same_disk {
         return;
     }
-    let change = move |record: &mut pacmesh_protocol::membership::NodeRecord| {
+    let change = move |record: &mut NodeRecord| {
         record.name = name;
         record.roles = roles;
         record.draining = draining;
@@ -57,6 +68,7 @@ fn load() -> u32 {
     first.map_or(0, |load| (load * 100.0) as u32)
 }
 
-fn free_mib(rooms: &Rooms) -> u64 {
-    rustix::fs::statvfs(rooms.config.home.state()).map_or(0, |disk| (disk.f_bavail * disk.f_frsize) >> 20)
+/// Free disk where the state is.
+pub fn free_mib(config: &Config) -> u64 {
+    rustix::fs::statvfs(config.home.state()).map_or(0, |disk| (disk.f_bavail * disk.f_frsize) >> 20)
 }

@@ -246,6 +246,13 @@ impl LedgerHandle {
         self.ask(|answer| Operation::Learn(known, answer)).await
     }
 
+    /// Waits until the ledger has ended, because its disk failed or it was closed; says why.
+    pub async fn ended(&self) -> LedgerError {
+        let mut view = self.view.clone();
+        while view.changed().await.is_ok() {}
+        self.closed()
+    }
+
     /// Does what waits, then releases the file; later calls are refused.
     pub async fn close(&self) {
         let (closed, wait) = oneshot::channel();

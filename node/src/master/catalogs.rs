@@ -17,7 +17,7 @@ use pacmesh_protocol::{
 };
 
 use crate::{
-    repository::meta::PackageMeta, rooms::Rooms, settings::Settings, worker::provides::HostProvides,
+    repository::meta::PackageMeta, rooms::Rooms, settings::Settings, vitals, worker::provides::HostProvides,
 };
 
 /// Greatest length of an encoded package metadata blob, in bytes: 64 MiB of file names and change.
@@ -172,7 +172,10 @@ pub(super) fn workers(rooms: &Rooms) -> Vec<WorkerState> {
                 name: member.name.clone(),
                 incarnation: record.incarnation,
                 liveness,
-                draining: record.draining || Settings(&view).is_draining(&member.id),
+                // What it cannot keep, it need not build.
+                draining: record.draining
+                    || Settings(&view).is_draining(&member.id)
+                    || vitals::is_short_of_disk(record),
                 load: record.load,
             })
         })

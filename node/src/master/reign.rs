@@ -6,7 +6,7 @@ use pacmesh_protocol::{
     ids::{Digest, NodeId},
     ledger::record::ReignId,
     machine::Machine,
-    membership::{MemberState, Table},
+    membership::{MemberState, NodeRecord, Table},
     reign::{
         Input, KeptBallot, Output, ReignMachine, Role, Setup,
         ballot::BALLOT_LIMIT,
@@ -26,7 +26,7 @@ use super::{
     handle::{Inbox, LeaderMessage, Leadership, Message},
     leader::Leader,
 };
-use crate::{clock, ledger, links::PeerOf, rooms::Rooms, settings::Settings};
+use crate::{clock, ledger, links::PeerOf, rooms::Rooms, settings::Settings, vitals};
 
 /// Where the ballot is kept in the ledger's file.
 pub(crate) const BALLOT: &str = "reign-ballot";
@@ -73,6 +73,8 @@ pub struct ReignDriver {
     tasks: JoinSet<Option<Input>>,
     claims: BTreeMap<(NodeId, Digest), Vec<oneshot::Sender<Ballot>>>,
     leading: Option<Leading>,
+    /// The ballot cannot be kept any more: nothing may follow.
+    failed: bool,
 }
 
 impl ReignDriver {
@@ -101,6 +103,7 @@ impl ReignDriver {
             tasks: JoinSet::new(),
             claims: BTreeMap::new(),
             leading: None,
+            failed: false,
         })
     }
 
@@ -111,7 +114,7 @@ impl ReignDriver {
         self.tell_view().await;
         let seen = table.borrow_and_update().clone();
         self.tell_table(&seen).await;
-        loop {
+        while !self.failed {
             let wake = self
                 .machine
                 .next_wakeup()
@@ -146,17 +149,21 @@ impl ReignDriver {
         self.feed(Input::Ledger(self.rooms.ledger.root())).await;
     }
 
-    /// A drained node hands over, but goes on leading where nobody else could: somebody must be able to resume it.
+    /// A drained node hands over, and one without room for what it would publish; but each goes on leading where nobody
+    /// else could: somebody must be able to resume it.
     async fn tell_eligible(&mut self) {
         let view = self.rooms.ledger.view();
         let table = self.rooms.discovery.table().borrow().clone();
         let own = self.rooms.node;
-        let is_heir = |node: &NodeId| {
-            let state = table.members.get(node).map(|seen| seen.state);
-            state == Some(MemberState::Alive) && !Settings(&view).is_draining(node)
+        let rather_not = |node: &NodeId, record: &NodeRecord| {
+            Settings(&view).is_draining(node) || vitals::is_short_of_disk(record)
         };
-        let draining = Settings(&view).is_draining(&own) && view.master_capable().keys().any(is_heir);
-        let able = view.has_role(&own, roles::Role::Master) && !view.has_unread() && !draining;
+        let is_heir = |node: &NodeId| {
+            let record = table.record(node).filter(|_| table.is_alive(node));
+            *node != own && record.is_some_and(|record| !rather_not(node, record))
+        };
+        let yields = rather_not(&own, &table.own) && view.master_capable().keys().any(is_heir);
+        let able = view.has_role(&own, roles::Role::Master) && !view.has_unread() && !yields;
         self.feed(Input::Eligible(able)).await;
     }
 
@@ -224,6 +231,9 @@ impl ReignDriver {
         let mut outputs = Vec::new();
         self.machine.handle(clock::now(), input, &mut outputs);
         for output in outputs {
+            if self.failed {
+                return;
+            }
             self.act(output).await;
         }
     }
@@ -232,9 +242,10 @@ impl ReignDriver {
         match output {
             Output::Persist(bytes) => {
                 if let Err(error) = self.rooms.ledger.put_meta(BALLOT, bytes).await {
-                    // What follows in the list must not happen without it, and a broken disk does not heal.
+                    // What follows in the list must not happen without it. The ledger has ended, and with it the node's
+                    // part in the mesh, until the disk can be written again.
                     tracing::error!(%error, "the ballot cannot be kept");
-                    std::process::abort();
+                    self.failed = true;
                 }
             }
             Output::SendClaim { to, claim, digest } => self.send_claim(to, claim, digest),

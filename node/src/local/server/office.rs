@@ -44,6 +44,7 @@ pub struct Office {
     /// How the node was configured.
     pub config: Arc<Config>,
     rooms: watch::Receiver<Option<Arc<Rooms>>>,
+    trouble: watch::Receiver<Option<String>>,
     commands: mpsc::Sender<OfficeCommand>,
     /// One `init` or `join` at a time.
     pub(super) entering: Arc<Semaphore>,
@@ -51,16 +52,18 @@ pub struct Office {
 }
 
 impl Office {
-    /// An office; `rooms` shows the rooms while the node belongs to a mesh.
+    /// An office; `rooms` shows the rooms while the node belongs to a mesh, `trouble` why it has none although it does.
     pub fn new(
         config: Arc<Config>,
         rooms: watch::Receiver<Option<Arc<Rooms>>>,
+        trouble: watch::Receiver<Option<String>>,
         commands: mpsc::Sender<OfficeCommand>,
     ) -> Self {
         let entering = Arc::new(Semaphore::new(1));
         Self {
             config,
             rooms,
+            trouble,
             commands,
             entering,
             parcels: Arc::default(),
@@ -75,8 +78,18 @@ impl Office {
     /// The rooms, or what to do to have some.
     pub(super) fn rooms(&self) -> Result<Arc<Rooms>, End> {
         self.try_rooms().ok_or_else(|| {
-            "this node belongs to no mesh yet: type 'pacmesh init' to found one, or 'pacmesh join' to enter one".into()
+            self.trouble().unwrap_or_else(|| {
+                "this node belongs to no mesh yet: type 'pacmesh init' to found one, or 'pacmesh join' to enter one".to_owned()
+            }).into()
         })
+    }
+
+    /// Why a node that belongs to a mesh does nothing, in a sentence.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let reason = self.trouble.borrow().clone()?;
+        Some(format!(
+            "this node stands still and goes on by itself once its disk can be written: {reason}"
+        ))
     }
 
     /// Has the mesh part started; whether it was there in time.

@@ -26,10 +26,9 @@ use crate::{
     master::copies_state,
     membership,
     rooms::Rooms,
+    vitals,
 };
 
-/// Below so much free disk a node takes no work (FORMATS, "Numbers": disk reserve).
-const LOW_MIB: u64 = 1024;
 /// Most problems that are listed.
 const PROBLEMS: usize = 64;
 
@@ -63,7 +62,7 @@ async fn of_waiting(office: &Office) -> Result<StatusView, End> {
         packages: 0,
         generation: Default::default(),
         copies: Copies::default(),
-        problems: Vec::new(),
+        problems: office.trouble().iter().map(|trouble| cut(trouble)).collect(),
     })
 }
 
@@ -252,7 +251,7 @@ fn machine_problems(table: &Table, node: &NodeId, name: &str) -> Vec<String> {
             cut(&record.version)
         ));
     }
-    if record.free_mib < LOW_MIB {
+    if vitals::is_short_of_disk(record) {
         problems.push(format!(
             "{name} has {} MiB of free disk and takes no work: free some space",
             record.free_mib
