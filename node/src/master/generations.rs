@@ -107,15 +107,16 @@ fn index_of(view: &View, key: &GenerationKey) -> Index {
     }
 }
 
-/// Writes databases and index as blobs, has replicas keep them, and records the generation.
+/// Writes databases and index as blobs, has replicas keep them, and records the generation. `view` is the one that
+/// `index` was made of.
 pub(super) async fn publish(
     rooms: Arc<Rooms>,
     reign: ReignId,
+    view: &View,
     key: GenerationKey,
     index: Index,
 ) -> Result<u64, String> {
-    let view = rooms.ledger.view();
-    let packages = packages(&rooms, &view, &key).await?;
+    let packages = packages(&rooms, view, &key).await?;
     let index = index.encode().map_err(|error| error.to_string())?;
     let written = tokio::task::spawn_blocking(move || {
         let entries = packages.values().map(|package| database::Entry {
@@ -145,7 +146,9 @@ pub(super) async fn publish(
         put(written.files).await?,
     );
     let holders = copies::keep(&rooms, vec![index, db, files], Vec::new()).await;
-    let newest = view.generation(&key);
+    // A merge may have brought a later one meanwhile.
+    let known = rooms.ledger.view();
+    let newest = known.generation(&key);
     let number = newest.map_or(0, |newest| newest.number) + 1;
     let time = (clock::wall_ms() / 1000).max(newest.map_or(0, |newest| newest.time + 1));
     let value = GenerationV1 {

@@ -239,7 +239,11 @@ impl Leader {
         let rooms = self.rooms.clone();
         match written {
             Ok(record) => {
+                let (copied, copying) = watch::channel(());
+                self.copying.push(copying);
                 self.tasks.spawn(async move {
+                    // Closed when this ends, however it does.
+                    let _copied = copied;
                     let holders = match holders {
                         Some(holders) => holders,
                         None => copies::keep(&rooms, Vec::new(), Vec::new()).await,

@@ -91,6 +91,8 @@ pub(super) struct Leader {
     pace_again: Option<pacmesh_protocol::machine::Instant>,
     /// Something changed since generations were last looked at.
     changed: bool,
+    /// Ends of jobs whose copies are not synced yet; each closes when it is done with.
+    copying: Vec<watch::Receiver<()>>,
     /// By tree and architecture; the environment is the repository's one.
     probes: BTreeMap<(Digest, Architecture), Probe>,
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
@@ -118,6 +120,7 @@ impl Leader {
             pace: Pace::default(),
             pace_again: None,
             changed: true,
+            copying: Vec::new(),
             probes: BTreeMap::new(),
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -214,10 +217,17 @@ impl Leader {
         let view = self.rooms.ledger.view();
         let (due, again) = self.pace.due(&view, clock::now());
         self.pace_again = again;
+        self.copying.retain(|copying| copying.has_changed().is_ok());
         for (key, index) in due {
-            let (rooms, reign) = (self.rooms.clone(), self.reign);
+            let (rooms, reign, view) = (self.rooms.clone(), self.reign, view.clone());
+            let copying = self.copying.clone();
             self.tasks.spawn(async move {
-                let result = generations::publish(rooms, reign, key.clone(), index).await;
+                // What a reader has seen must survive this node: a successor would know nothing of it, and might give
+                // its name to other bytes.
+                for mut copies in copying {
+                    while copies.changed().await.is_ok() {}
+                }
+                let result = generations::publish(rooms, reign, &view, key.clone(), index).await;
                 Event::Generation { key, result }
             });
         }
