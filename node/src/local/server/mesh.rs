@@ -1,6 +1,6 @@
 //! Inviting, leaving, handing over, settings: what is said to the mesh as a whole.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use pacmesh_protocol::{
     ids::NodeId,
@@ -8,11 +8,12 @@ use pacmesh_protocol::{
         record::{Entry, ReignId},
         view::View,
     },
-    membership::MemberState,
+    membership::{MemberState, Table},
     reign,
     roles::{Role, Roles},
     wire::Change,
 };
+use pacmesh_signing::membership::TOKEN_ADDRESSES;
 use tokio::time::timeout;
 
 use super::{
@@ -60,6 +61,17 @@ pub(super) async fn record(rooms: &Arc<Rooms>, entry: Entry) -> Result<(), Strin
     Ok(())
 }
 
+/// Where a newcomer may knock: here first, but this node may be off by then.
+fn where_to_knock(table: &Table) -> Vec<SocketAddr> {
+    let others = table.alive().filter_map(|(_, seen)| seen.record.as_ref());
+    let others: Vec<_> = others
+        .filter_map(|record| record.addresses.first().copied())
+        .take(TOKEN_ADDRESSES / 2)
+        .collect();
+    let own = table.own.addresses.iter().copied();
+    own.take(TOKEN_ADDRESSES - others.len()).chain(others).collect()
+}
+
 pub(super) async fn invite(
     rooms: &Arc<Rooms>,
     caller: &mut Caller,
@@ -67,7 +79,7 @@ pub(super) async fn invite(
     expires: Duration,
     uses: u32,
 ) -> Result<(), End> {
-    let addresses = rooms.discovery.table().borrow().own.addresses.clone();
+    let addresses = where_to_knock(&rooms.discovery.table().borrow());
     let invited = membership::invite(&rooms.keys.secrets, roles, expires, uses, addresses)
         .map_err(|error| chain(&error))?;
     record(rooms, invited.entry).await?;
