@@ -124,17 +124,18 @@ async fn to_master(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply 
     }
 }
 
-/// Orders count from the reign that this node follows, and only from its master (invariant 1).
+/// Orders count from the reign that this node follows, and only from its master (invariant 1). What is cancelled may be
+/// an order of a reign before, which nobody else could end any more.
 async fn to_worker(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply {
-    let reign = match &request {
-        Request::Probe { reign, .. } | Request::Inventory { reign } => *reign,
-        Request::Order { order } => order.fence.reign,
-        Request::Cancel { fence, .. } => fence.reign,
-        Request::Adopt { new, .. } => new.reign,
+    let followed = rooms.master.leadership().role.reign();
+    let counts = match &request {
+        Request::Probe { reign, .. } | Request::Inventory { reign } => Some(*reign) == followed,
+        Request::Order { order } => Some(order.fence.reign) == followed,
+        Request::Adopt { new, .. } => Some(new.reign) == followed,
+        Request::Cancel { fence, .. } => followed.is_some_and(|followed| fence.reign <= followed),
         _ => return refused("this request is not the worker's"),
     };
-    let followed = rooms.master.leadership().role.reign();
-    if reign.node != peer || followed != Some(reign) {
+    if !counts || followed.is_none_or(|followed| followed.node != peer) {
         return refused("an order of a reign that this node does not follow: its document must come first");
     }
     rooms.worker.ask(rooms, peer, request).await

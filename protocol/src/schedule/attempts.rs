@@ -19,6 +19,11 @@ use crate::{
 };
 
 impl Attempt {
+    /// Whether it is this one of `worker`, which may not have heard yet that it was adopted.
+    fn goes_by(&self, worker: NodeId, fence: Fence) -> bool {
+        self.worker == worker && (self.fence == fence || self.adopted_from == Some(fence))
+    }
+
     /// The output that stops it.
     pub(super) const fn stop(&self, job: JobId) -> Output {
         Output::Cancel {
@@ -113,7 +118,7 @@ impl Schedule {
             return;
         };
         match (&job.phase, &job.probe) {
-            (Phase::Building(attempt), ProbeState::Known(probe)) if attempt.is(worker, fence) => {
+            (Phase::Building(attempt), ProbeState::Known(probe)) if attempt.goes_by(worker, fence) => {
                 out.push(Output::AnswerPrepared {
                     worker,
                     job: id,
@@ -124,7 +129,7 @@ impl Schedule {
             }
             // The worker may be back before its inventory, which decides whether its attempt goes on.
             (Phase::Waiting, _) => {}
-            (Phase::Building(attempt), _) if attempt.is(worker, fence) => {}
+            (Phase::Building(attempt), _) if attempt.goes_by(worker, fence) => {}
             _ => out.push(stop),
         }
     }

@@ -172,10 +172,19 @@ impl Leader {
     /// Feeds the schedule, and does what it wants, until it wants nothing more.
     async fn drain(&mut self) {
         while let Some(input) = self.pending.pop_front() {
+            let asked = match &input {
+                Input::Prepared { job, fence, .. } => Some((*job, *fence)),
+                _ => None,
+            };
             let mut outputs = Vec::new();
             self.schedule.handle(clock::now(), input, &mut outputs);
             for output in outputs {
                 self.act(output).await;
+            }
+            // Nothing that is decided later would reach a worker that waits here; it asks again, by its fence of then.
+            if let Some(reply) = asked.and_then(|asked| self.prepared.remove(&asked)) {
+                let reason = "whether this attempt goes on is not decided yet".to_owned();
+                answer(reply, Reply::Refused { reason });
             }
         }
     }

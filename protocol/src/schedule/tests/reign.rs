@@ -88,6 +88,25 @@ fn the_greatest_fence_is_adopted_under_a_new_one_and_the_others_stop() {
 }
 
 #[test]
+fn inv4_an_adopted_attempt_is_told_its_pkgrel_also_by_the_fence_of_before() {
+    let mut desk = succeeding(&[worker(1)]);
+    desk.say(10, has(node(1), running_one(&earlier(3))));
+    for by in [fence(1, 3), fence(2, 1)] {
+        let prepared = Input::Prepared {
+            worker: node(1),
+            job: job_id("foo"),
+            fence: by,
+            version: "1-1".parse().unwrap(),
+        };
+        let out = desk.say(10, prepared);
+        assert!(
+            matches!(out[..], [Output::AnswerPrepared { fence, .. }] if fence == by),
+            "{out:?}"
+        );
+    }
+}
+
+#[test]
 fn inv4_an_adoption_that_comes_too_late_builds_anew() {
     let mut desk = succeeding(&[worker(1)]);
     desk.say(10, has(node(1), running_one(&earlier(3))));
