@@ -9,16 +9,6 @@ use pacmesh_tests::{
     pacman::ScratchRoot,
 };
 
-fn machine(farm: &Farm, name: &str, namespace: &str) -> Node {
-    let mut node = farm.node(name);
-    node.namespace = Some(namespace.to_owned());
-    node.mdns = true;
-    // Each machine has all ports for itself.
-    node.listen = "0.0.0.0:7420".to_owned();
-    node.repository = "0.0.0.0:7480".to_owned();
-    node
-}
-
 #[test]
 fn three_machines_on_one_bridge_find_each_other_by_mdns_and_build() {
     let farm = Farm::new();
@@ -26,7 +16,7 @@ fn three_machines_on_one_bridge_find_each_other_by_mdns_and_build() {
     let mut nodes: Vec<_> = ["desktop", "laptop", "nas"]
         .iter()
         .zip(network.names())
-        .map(|(name, namespace)| machine(&farm, name, namespace))
+        .map(|(name, namespace)| farm.machine(name, namespace))
         .collect();
     nodes.iter_mut().for_each(Node::start);
     nodes[0].cli(&["init", "--name", "test", "--repo", "farm"]).ok();

@@ -10,6 +10,8 @@ mod entry;
 mod farm;
 mod keeping;
 mod lan;
+mod survival;
 mod take_over;
+mod torture;
 mod trust;
 mod walls;

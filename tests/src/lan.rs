@@ -1,9 +1,10 @@
 //! A mesh of machines that each have a network namespace of their own, on one bridge, and one more machine for clients.
 
 use crate::{
-    cluster::{Farm, Node, wait_until_alive},
+    cluster::{COMMAND, Farm, Node, TAKE_OVER, wait_until_alive},
     namespace::{Namespaces, Weather},
     pacman::ScratchRoot,
+    wait::wait_for,
 };
 
 /// Such a mesh. Its parts vanish in this order.
@@ -49,7 +50,10 @@ impl Lan {
                 }
                 Some(founder) => {
                     let token = founder.invite(&["--as", preset]);
-                    node.cli(&["join", &token]).ok();
+                    // In bad weather, or on a busy machine, a knock may not be heard at first.
+                    wait_for(&format!("{name} to join"), COMMAND, || {
+                        (node.cli(&["join", &token]).code == Some(0)).then_some(())
+                    });
                 }
             }
             lan.nodes.push(node);
@@ -80,6 +84,21 @@ impl Lan {
     #[track_caller]
     pub fn master(&self, seen_from: usize) -> usize {
         self.place(&self.nodes[seen_from].wait_until_led())
+    }
+
+    /// Has the node at `place` lead, and waits until all that run follow it.
+    #[track_caller]
+    pub fn hand_over_to(&self, place: usize) {
+        let (master, name) = (self.master(place), &self.nodes[place].name);
+        if master != place {
+            self.nodes[master].cli(&["lead", name]).ok();
+        }
+        wait_for(&format!("{name} to lead"), TAKE_OVER, || {
+            let mut running = self.nodes.iter().filter(|node| node.pid().is_some());
+            running
+                .all(|node| node.master().as_ref() == Some(name))
+                .then_some(())
+        });
     }
 }
 

@@ -1,0 +1,209 @@
+//! The master vanishes: idle, at work, between a result and its record, and while it writes a generation.
+
+use std::{path::PathBuf, time::Duration};
+
+use pacmesh_tests::{
+    audit::Promises,
+    cluster::{BUILD, Node},
+    fixtures::package,
+    lan::Lan,
+    wait::wait_for,
+};
+
+use super::{
+    PEERS, after, all_but, slow, submit, wait_for_successor, wait_until_published, wait_until_running,
+};
+
+#[test]
+fn inv2_a_master_killed_while_idle_takes_nothing_with_it() {
+    let mut lan = Lan::of(&PEERS);
+    let client = lan.client("client");
+    let mut promises = Promises::default();
+    promises.build(&lan.nodes[0], &[package(lan.farm.path(), "one", "")]);
+    let master = lan.master(0);
+    lan.nodes[master].power_off();
+    let left = all_but(&lan, master);
+
+    wait_for_successor(&lan, &left, &[master]);
+    promises.build(&lan.nodes[left[0]], &[package(lan.farm.path(), "two", "")]);
+    promises.check_running(&lan, &client);
+
+    lan.nodes[master].start();
+    promises.check(&lan, &client);
+}
+
+#[test]
+fn inv4_a_master_killed_while_builds_run_loses_none_of_them() {
+    let mut lan = Lan::of(&PEERS);
+    let client = lan.client("client");
+    let sources: Vec<_> = ["one", "two", "three"]
+        .map(|name| slow(&lan.farm, name, 6))
+        .into();
+    let master = lan.master(0);
+    let left = all_but(&lan, master);
+    submit(&lan.nodes[left[0]], &sources);
+    for name in ["one", "two", "three"] {
+        wait_until_running(&lan, left[0], name);
+    }
+
+    lan.nodes[master].power_off();
+
+    let mut promises = Promises::default();
+    for name in ["one", "two", "three"] {
+        wait_until_published(&lan.nodes[left[1]], name);
+        promises.note(&lan.nodes[left[1]], name);
+    }
+    lan.nodes[master].start();
+    promises.check(&lan, &client);
+}
+
+#[test]
+fn inv4_a_master_killed_while_sources_are_prepared_strands_no_attempt() {
+    let mut lan = Lan::of(&PEERS);
+    let client = lan.client("client");
+    let master = lan.master(0);
+    let left = all_but(&lan, master);
+    // Some of them ask for their pkgrel before there is a successor, some while it learns what goes on, some later.
+    let names: Vec<_> = (1..=4).map(|seconds| format!("after-{seconds}")).collect();
+    let sources: Vec<_> = names
+        .iter()
+        .zip(1..)
+        .map(|(name, seconds)| {
+            package(
+                lan.farm.path(),
+                name,
+                &format!("prepare() {{ sleep {seconds}; }}"),
+            )
+        })
+        .collect();
+    submit(&lan.nodes[left[0]], &sources);
+    wait_until_running(&lan, left[0], "after-4");
+
+    lan.nodes[master].power_off();
+
+    let mut promises = Promises::default();
+    for name in &names {
+        wait_until_published(&lan.nodes[left[1]], name);
+        promises.note(&lan.nodes[left[1]], name);
+    }
+    lan.nodes[master].start();
+    promises.check(&lan, &client);
+}
+
+#[test]
+fn inv2_a_master_killed_between_a_result_and_its_record_publishes_it_once() {
+    kill_masters_at(&[0, 60, 150, 400], |lan, worker, _| {
+        wait_for("a report that waits", BUILD, || {
+            is_reporting(&lan.nodes[worker]).then_some(())
+        });
+    });
+}
+
+#[test]
+fn inv3_a_master_killed_while_it_writes_a_generation_leaves_whole_ones() {
+    kill_masters_at(&[0, 25, 75, 200, 500], |lan, _, master| {
+        let log = &lan.nodes[master];
+        let before = said(log, "publishing job");
+        wait_for("the master to publish", BUILD, || {
+            (said(log, "publishing job") > before).then_some(())
+        });
+    });
+}
+
+/// For each offset in milliseconds: a package is asked for, the master is killed so long after `moment` returned, and
+/// comes back once its successor has published; `moment` gets the places of worker and master.
+fn kill_masters_at(offsets: &[u64], moment: fn(&Lan, usize, usize)) {
+    let mut lan = Lan::of(&PEERS);
+    let client = lan.client("client");
+    let mut promises = Promises::default();
+    for offset in offsets {
+        let name = format!("after-{offset}");
+        let master = lan.master(0);
+        let left = all_but(&lan, master);
+        submit(&lan.nodes[left[0]], &[slow(&lan.farm, &name, 2)]);
+        let worker = wait_until_running(&lan, left[0], &name);
+        moment(&lan, worker, master);
+        after(Duration::from_millis(*offset));
+        lan.nodes[master].power_off();
+
+        wait_for_successor(&lan, &left, &[master]);
+        wait_until_published(&lan.nodes[left[0]], &name);
+        promises.note(&lan.nodes[left[0]], &name);
+        promises.check_running(&lan, &client);
+        lan.nodes[master].start();
+        pacmesh_tests::cluster::wait_until_alive(&lan.nodes);
+    }
+    promises.check(&lan, &client);
+}
+
+/// Whether an attempt of this worker is done and its report not yet acknowledged.
+fn is_reporting(node: &Node) -> bool {
+    let attempts = std::fs::read_dir(node.home.join("cache/builds"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    attempts
+        .map(|attempt| attempt.path().join("report"))
+        .any(|report: PathBuf| report.exists())
+}
+
+/// How often the node said something.
+fn said(node: &Node, words: &str) -> usize {
+    node.log().matches(words).count()
+}
+
+#[test]
+fn inv8_all_nodes_killed_at_once_go_on_where_they_were() {
+    let mut lan = Lan::of(&PEERS);
+    let client = lan.client("client");
+    let mut promises = Promises::default();
+    promises.build(&lan.nodes[0], &[package(lan.farm.path(), "done", "")]);
+    let names = ["one", "two", "three", "four"];
+    let sources: Vec<_> = names.map(|name| slow(&lan.farm, name, 4)).into();
+    submit(&lan.nodes[1], &sources);
+    wait_until_running(&lan, 1, "one");
+
+    lan.nodes.iter_mut().for_each(Node::power_off);
+    lan.nodes.iter_mut().for_each(Node::spawn);
+
+    for name in names {
+        wait_for("nodes that answer", BUILD, || {
+            (lan.nodes[2].cli(&["status"]).code == Some(0)).then_some(())
+        });
+        wait_until_published(&lan.nodes[2], name);
+        promises.note(&lan.nodes[2], name);
+    }
+    promises.check(&lan, &client);
+}
+
+#[test]
+fn inv1_without_its_founder_for_good_a_mesh_leads_builds_and_admits() {
+    let mut lan = Lan::of(&PEERS);
+    let client = lan.client("client");
+    let mut promises = Promises::default();
+    promises.build(&lan.nodes[0], &[package(lan.farm.path(), "one", "")]);
+    // Only the founder's machine holds the authority here; what it invited before still counts.
+    let token = lan.nodes[0].invite(&["--uses", "2"]);
+    let authority = lan.nodes[0].home.join("secrets/authority.key");
+    let moved = lan.nodes[1].home.join("secrets/authority.key");
+    std::fs::copy(&authority, &moved).expect("an authority to move");
+    lan.nodes[0].power_off();
+    lan.nodes[0].wipe_home();
+
+    wait_for_successor(&lan, &[1, 2], &[0]);
+    promises.build(&lan.nodes[1], &[package(lan.farm.path(), "two", "")]);
+
+    let mut heir = lan.machine("heir", 0);
+    heir.start();
+    heir.cli(&["join", &token]).ok();
+    wait_for("the newcomer to be known", BUILD, || {
+        (lan.nodes[1].state_of("heir").as_deref() == Some("alive")).then_some(())
+    });
+    lan.nodes[0] = heir;
+    // Whoever holds the authority may invite.
+    lan.nodes[1].invite(&["--as", "guest"]);
+    promises.build(&lan.nodes[0], &[package(lan.farm.path(), "three", "")]);
+    // The newcomer signs with a key of its own.
+    client.trust_keys_of(&lan.nodes[1]);
+    promises.check(&lan, &client);
+}
