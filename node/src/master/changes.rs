@@ -6,7 +6,9 @@ use pacmesh_protocol::{
     codec::CodecError,
     ids::{JobId, NodeId, RequestId},
     ledger::{
-        kinds::{JobState, JobV1, MemberV1, PackageKey, SettingV1, SignerV1, SourceKey, SourceV1, Value},
+        kinds::{
+            JobState, JobV1, MemberV1, PackageKey, ReleaseV1, SettingV1, SignerV1, SourceKey, SourceV1, Value,
+        },
         record::Entry,
         view::View,
     },
@@ -257,12 +259,11 @@ fn remove(
     let mut bases = BTreeSet::new();
     for name in names {
         let before = keys.len();
-        for arch in Settings(view).arches(&repository) {
-            for (key, release) in view.releases(&repository, &arch) {
-                if key.name == *name || release.base == *name {
-                    keys.insert(PackageKey::clone(key));
-                    bases.insert(release.base.clone());
-                }
+        let here = |key: &PackageKey| key.repository == repository;
+        for (key, release) in removable(view).filter(|(key, _)| here(key)) {
+            if key.name == *name || release.base == *name {
+                keys.insert(PackageKey::clone(key));
+                bases.insert(release.base.clone());
             }
         }
         if keys.len() == before {
@@ -294,6 +295,14 @@ fn remove(
         entries,
         ..Planned::default()
     })
+}
+
+/// What is in force, what a quarantine withdrew and would be built anew, and what a removal overtook unseen: to remove
+/// the last says that it was meant.
+fn removable(view: &View) -> impl Iterator<Item = (&PackageKey, &ReleaseV1)> {
+    let withdrawn = view.withdrawn().map(|(key, withdrawn)| (key, &withdrawn.release));
+    let overtaken = view.overtaken().map(|(key, overtaken)| (key, &overtaken.release));
+    view.all_releases().chain(withdrawn).chain(overtaken)
 }
 
 /// Whether every package of `base` is among `removed`.

@@ -336,7 +336,6 @@ fn new_job(
     probe: &Probe,
 ) -> JobV1 {
     let now = clock::wall_ms();
-    let founded = view.founder().map_or(now, |founder| founder.admitted_ms);
     JobV1 {
         generation: 0,
         state: JobState::Queued,
@@ -352,12 +351,18 @@ fn new_job(
         snapshot: None,
         environment: probed.environment.clone(),
         epoch: source.epoch.min(now / 1000),
-        day: (now.saturating_sub(founded) / 86_400_000) as u32,
+        day: day(view, now),
         submitter: probed.carried.origin,
         submitted_ms: now,
         deliver: Deliver::Repository,
         end: None,
     }
+}
+
+/// Days since the founding.
+pub(super) fn day(view: &View, now_ms: u64) -> u32 {
+    let founded = view.founder().map_or(now_ms, |founder| founder.admitted_ms);
+    (now_ms.saturating_sub(founded) / 86_400_000) as u32
 }
 
 /// Queues a job that is new, failed or cancelled; the same request twice is one job.

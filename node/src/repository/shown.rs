@@ -3,7 +3,7 @@
 //! The manifest lies in the folder of its generation and becomes valid with it in one rename, so the two
 //! never disagree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pacmesh_protocol::codec::{self, CodecError};
@@ -110,6 +110,7 @@ impl Shown {
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     folders: Arc<RwLock<BTreeMap<GenerationKey, Arc<Shown>>>>,
+    withheld: Arc<RwLock<BTreeSet<Digest>>>,
 }
 
 impl Catalogue {
@@ -130,6 +131,19 @@ impl Catalogue {
             .keys()
             .cloned()
             .collect()
+    }
+
+    /// Whether readers may have an archive, or its signature, of what a folder shows: those that departed by a verdict
+    /// are kept only to know their names.
+    pub fn serves(&self, shown: &Shown, name: &PackageFileName) -> bool {
+        let withheld = self.withheld.read().unwrap_or_else(PoisonError::into_inner);
+        let departed = || shown.departed.get(name).map(|departed| departed.archive.blake3);
+        shown.archives.contains_key(name) || departed().is_some_and(|archive| !withheld.contains(&archive))
+    }
+
+    /// Says which departed archives readers may not have.
+    pub(super) fn withhold(&self, archives: impl IntoIterator<Item = Digest>) {
+        *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = archives.into_iter().collect();
     }
 
     pub(super) fn set(&self, key: &GenerationKey, shown: Option<Arc<Shown>>) {

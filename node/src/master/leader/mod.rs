@@ -1,10 +1,12 @@
 //! The leading master for one reign: drives the schedule, and writes what it decides.
 //!
 //! One loop owns the schedule and is the only writer; everything that waits for others runs beside it and comes back
-//! as an event. It ends with its reign. `asks` is what others want of it, `acts` what the schedule wants of others.
+//! as an event. It ends with its reign. `asks` is what others want of it, `acts` what the schedule wants of others,
+//! `heal` what a merge left behind.
 
 mod acts;
 mod asks;
+mod heal;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -74,6 +76,11 @@ enum Event {
         key: GenerationKey,
         result: Result<u64, String>,
     },
+    /// The trees of these jobs of the heal plan are here, and kept by `copies`.
+    TreesFound {
+        jobs: BTreeSet<JobId>,
+        copies: copies::Copies,
+    },
     Nothing,
 }
 
@@ -91,6 +98,7 @@ pub(super) struct Leader {
     pace_again: Option<pacmesh_protocol::machine::Instant>,
     /// Something changed since generations were last looked at.
     changed: bool,
+    healing: heal::Healing,
     /// By tree and architecture; the environment is the repository's one.
     probes: BTreeMap<(Digest, Architecture), Probe>,
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
@@ -118,6 +126,7 @@ impl Leader {
             pace: Pace::default(),
             pace_again: None,
             changed: true,
+            healing: heal::Healing::default(),
             probes: BTreeMap::new(),
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -134,6 +143,7 @@ impl Leader {
         self.tell_workers();
         loop {
             self.drain().await;
+            self.heal();
             self.publish_generations();
             let wake = self.sleep_for();
             tokio::select! {
@@ -160,6 +170,7 @@ impl Leader {
             .next_wakeup()
             .into_iter()
             .chain(self.pace_again)
+            .chain(self.healing.next())
             .min();
         next.map_or(Duration::from_secs(60), |next| {
             next.since(clock::now()).max(Duration::from_millis(1))
@@ -179,6 +190,7 @@ impl Leader {
 
     async fn tell_view(&mut self) {
         self.changed = true;
+        self.healing.look();
         let view = self.rooms.ledger.view();
         self.forget_ended(&view);
         let update = self.catalogs.update(&self.rooms, &view).await;
@@ -202,6 +214,8 @@ impl Leader {
     }
 
     fn tell_workers(&mut self) {
+        // Somebody may have come who has a tree, or who makes this side the greater one.
+        self.healing.look();
         self.pending.push_back(Input::Workers(workers(&self.rooms)));
     }
 
@@ -245,6 +259,7 @@ impl Leader {
                     }
                 }
             }
+            Event::TreesFound { jobs, copies } => self.queue_rebuilds(jobs, copies).await,
             Event::Nothing => {}
         }
     }
