@@ -30,13 +30,39 @@ pub(super) struct Healing {
     not_before: Instant,
     /// Trees are being brought.
     running: bool,
+    /// Something was to be queued and could not be.
+    stuck: bool,
+    /// Whose trees were out of reach at the last look: others go before them.
+    lacking: BTreeSet<JobId>,
     said: BTreeSet<RequestId>,
 }
 
+/// What came of the search for trees.
+pub(super) struct Trees {
+    /// Jobs whose trees are here,
+    found: BTreeSet<JobId>,
+    /// and whose are not.
+    lacking: BTreeSet<JobId>,
+    /// Who keeps those that are.
+    copies: copies::Copies,
+}
+
 impl Healing {
-    /// The view, or who is in reach, changed.
+    /// The view changed.
     pub(super) fn look(&mut self) {
         self.look_at = Some(self.not_before);
+    }
+
+    /// Somebody came or went: perhaps one who has a tree, or who makes this side of a cut the greater one.
+    pub(super) fn look_if_stuck(&mut self) {
+        if self.stuck {
+            self.look();
+        }
+    }
+
+    fn look_within(&mut self, wait: Duration) {
+        self.stuck = true;
+        self.look_at.get_or_insert(clock::now() + wait);
     }
 
     /// When to look next by itself.
@@ -58,39 +84,55 @@ impl Leader {
         let plan = heal::plan(&view, self.rooms.mesh);
         self.say(&view, &plan);
         let mut wanted = rebuilds(plan);
+        self.healing.stuck = !wanted.is_empty();
         if wanted.is_empty() || !self.may_heal(&view) {
             return;
         }
+        wanted.sort_by_key(|(id, _)| self.healing.lacking.contains(id));
         wanted.truncate(BATCH);
         self.healing.running = true;
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
-            let mut found = Vec::new();
+            let (mut found, mut lacking) = (Vec::new(), BTreeSet::new());
             for (id, job) in wanted {
                 let needs = needs(&job);
                 if rooms.obtain(&needs, &[]).await.is_empty() {
                     found.push((id, needs));
+                } else {
+                    lacking.insert(id);
                 }
             }
             let blobs: BTreeSet<Digest> = found.iter().flat_map(|(_, needs)| needs.clone()).collect();
             let copies = copies::keep(&rooms, blobs.into_iter().collect(), Vec::new()).await;
             let jobs = found.into_iter().map(|(id, _)| id).collect();
-            Event::TreesFound { jobs, copies }
+            let trees = Trees {
+                found: jobs,
+                lacking,
+                copies,
+            };
+            Event::Trees(trees)
         });
     }
 
     /// Trees are here: what the plan still asks for is queued.
-    pub(super) async fn queue_rebuilds(&mut self, found: BTreeSet<JobId>, copies: copies::Copies) {
+    pub(super) async fn queue_rebuilds(&mut self, trees: Trees) {
+        let Trees {
+            found,
+            lacking,
+            copies,
+        } = trees;
         self.healing.running = false;
+        self.healing.lacking = lacking;
         let view = self.rooms.ledger.view();
         let (ready, missing): (Vec<_>, Vec<_>) = rebuilds(heal::plan(&view, self.rooms.mesh))
             .into_iter()
             .partition(|(id, _)| found.contains(id));
-        if !missing.is_empty() {
-            self.healing.look_at = Some(clock::now() + LOOK_AGAIN);
-        }
         // Without a copy nothing is accepted, here as elsewhere.
-        if ready.is_empty() || copies.holders.is_empty() {
+        let kept = !copies.holders.is_empty();
+        if !missing.is_empty() || !kept {
+            self.healing.look_within(LOOK_AGAIN);
+        }
+        if ready.is_empty() || !kept {
             return;
         }
         let now = clock::wall_ms();
@@ -120,7 +162,7 @@ impl Leader {
             }
             Err(error) => {
                 tracing::warn!(error, "what the heal plan asks for could not be recorded");
-                self.healing.look_at = Some(clock::now() + WRITE_AGAIN);
+                self.healing.look_within(WRITE_AGAIN);
             }
         }
     }

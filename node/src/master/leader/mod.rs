@@ -9,7 +9,7 @@ mod asks;
 mod heal;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -76,11 +76,7 @@ enum Event {
         key: GenerationKey,
         result: Result<u64, String>,
     },
-    /// The trees of these jobs of the heal plan are here, and kept by `copies`.
-    TreesFound {
-        jobs: BTreeSet<JobId>,
-        copies: copies::Copies,
-    },
+    Trees(heal::Trees),
     Nothing,
 }
 
@@ -214,8 +210,7 @@ impl Leader {
     }
 
     fn tell_workers(&mut self) {
-        // Somebody may have come who has a tree, or who makes this side the greater one.
-        self.healing.look();
+        self.healing.look_if_stuck();
         self.pending.push_back(Input::Workers(workers(&self.rooms)));
     }
 
@@ -259,7 +254,7 @@ impl Leader {
                     }
                 }
             }
-            Event::TreesFound { jobs, copies } => self.queue_rebuilds(jobs, copies).await,
+            Event::Trees(trees) => self.queue_rebuilds(trees).await,
             Event::Nothing => {}
         }
     }
