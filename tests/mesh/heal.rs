@@ -6,7 +6,7 @@ use pacmesh_tests::{
     cluster::{BUILD, Farm, MEET, Node, TAKE_OVER, text},
     fixtures::package,
     lan::Lan,
-    pacman::ScratchRoot,
+    pacman::{ScratchRoot, fetch},
     wait::wait_for,
 };
 use serde_json::Value;
@@ -177,6 +177,12 @@ fn inv6_a_quarantine_withdraws_what_a_worker_built_and_others_build_it_anew() {
     assert_eq!(jobs_of(desktop, "suspect").len(), 2);
     client.pacman(&["-Syyu"]).ok();
     assert!(client.has(&desktop.package("suspect").expect("it is published")));
+    // Its name stays taken, and nobody gets its bytes any more.
+    let path = format!("farm/{}/suspect-1-1-any.pkg.tar.zst", std::env::consts::ARCH);
+    wait_for("the withdrawn archive not to be served", MEET, || {
+        let fetched = fetch(desktop, &path, &farm.path().join("fetched"));
+        fetched.is_none().then_some(())
+    });
     let again = desktop.cli(&["node", "suspend", "laptop", "--quarantine", "30m"]);
     assert!(
         again.code == Some(1) && again.stderr.contains("earlier time"),

@@ -226,6 +226,44 @@ mod tests {
     use super::*;
 
     #[test]
+    fn inv6_what_departed_by_a_verdict_is_known_and_not_served() {
+        let [here, gone, voided]: [PackageFileName; 3] =
+            ["a-2-1", "a-1-1", "b-1-1"].map(|name| format!("{name}-any.pkg.tar.zst").parse().unwrap());
+        let archive = |bytes: &[u8]| Archive {
+            blake3: Digest::of(bytes),
+            size: 1,
+        };
+        let departed = |bytes: &[u8]| Departed {
+            archive: archive(bytes),
+            since: 1,
+        };
+        let digest = Digest::of(b"databases");
+        let shown = Shown {
+            generation: GenerationV1 {
+                number: 1,
+                index: digest,
+                db: digest,
+                files: digest,
+                db_signature: None,
+                files_signature: None,
+                time: 1,
+            },
+            index: Index::default(),
+            archives: BTreeMap::from([(here.clone(), archive(b"here"))]),
+            departed: BTreeMap::from([
+                (gone.clone(), departed(b"gone")),
+                (voided.clone(), departed(b"voided")),
+            ]),
+        };
+        let catalogue = Catalogue::default();
+        // What a database names is served, whatever is said of it: the next generation leaves it out.
+        catalogue.withhold([Digest::of(b"voided"), Digest::of(b"here")]);
+        let served = [&here, &gone, &voided].map(|name| catalogue.serves(&shown, name));
+        assert_eq!(served, [true, true, false]);
+        assert!(shown.archive(&voided).is_some(), "its name stays bound");
+    }
+
+    #[test]
     fn inv7_only_names_of_the_repository_become_files() {
         let repository: RepositoryName = "farm".parse().unwrap();
         let parse = |text: &str| PublicFile::parse(&repository, text);
