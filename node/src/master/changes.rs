@@ -15,7 +15,6 @@ use pacmesh_protocol::{
     names::{PackageName, RepositoryName},
     roles::Role,
     wire::{AcceptedJob, Change},
-    work::JobIdentity,
 };
 use pacmesh_signing::Certificate;
 
@@ -161,7 +160,7 @@ fn rebuild(
                 ..old
             };
             job.submitted_ms = crate::clock::wall_ms();
-            let id = job_id(mesh, &job)?;
+            let id = job.id(mesh)?;
             planned.entries.push(job.entry(&id)?);
             planned.jobs.push(AcceptedJob {
                 job: id,
@@ -171,21 +170,6 @@ fn rebuild(
         }
     }
     Ok(planned)
-}
-
-/// The id that follows from what a job asks for.
-pub(super) fn job_id(mesh: pacmesh_protocol::ids::MeshId, job: &JobV1) -> Result<JobId, CodecError> {
-    JobIdentity {
-        purpose: JobIdentity::PURPOSE,
-        mesh,
-        repository: &job.repository,
-        arch: &job.arch,
-        base: &job.base,
-        tree: job.tree,
-        options: &job.options,
-        nonce: job.nonce,
-    }
-    .id()
 }
 
 fn find(view: &View, id: JobId) -> Result<&JobV1, String> {

@@ -21,7 +21,7 @@ use pacmesh_protocol::{
 
 use super::{
     catalogs::workers,
-    changes::{job_id, repository_of, requeued},
+    changes::{repository_of, requeued},
     copies::{self, Copies},
 };
 use crate::{
@@ -368,7 +368,7 @@ pub(super) fn day(view: &View, now_ms: u64) -> u32 {
 /// Queues a job that is new, failed or cancelled; the same request twice is one job.
 fn queue(rooms: &Rooms, view: &View, job: &JobV1, entries: &mut Vec<Entry>) -> Result<(JobId, bool), String> {
     let text = |error: pacmesh_protocol::codec::CodecError| error.to_string();
-    let id = job_id(rooms.mesh, job).map_err(text)?;
+    let id = job.id(rooms.mesh).map_err(text)?;
     let known = match view.job(&id) {
         None => {
             entries.push(job.entry(&id).map_err(text)?);

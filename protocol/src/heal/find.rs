@@ -26,6 +26,23 @@ pub(super) struct Sighting {
     pub(super) marks: Vec<String>,
 }
 
+impl Sighting {
+    /// About what one release's job brought; the release's package is the first that it names.
+    fn of(view: &View, (key, release): (&PackageKey, &ReleaseV1), cause: Cause, marks: Vec<String>) -> Self {
+        // That of the database where the job is forgotten.
+        let arch = view.job(&release.job).map_or(&key.arch, |job| &job.arch);
+        Self {
+            repository: key.repository.clone(),
+            base: release.base.clone(),
+            arch: arch.clone(),
+            cause,
+            packages: BTreeSet::from([key.name.clone()]),
+            job: Some(release.job),
+            marks,
+        }
+    }
+}
+
 pub(super) fn all(view: &View) -> Vec<Sighting> {
     let mut found = bound_twice(view);
     found.extend(withdrawn(view));
@@ -46,12 +63,6 @@ pub(super) fn all(view: &View) -> Vec<Sighting> {
     found
 }
 
-/// The architecture of the job that brought a release; that of the database where the job is forgotten.
-fn arch_of(view: &View, job: &JobId, key: &PackageKey) -> Architecture {
-    view.job(job)
-        .map_or_else(|| key.arch.clone(), |job| job.arch.clone())
-}
-
 /// Names with two archives whose version is still in force. Once a greater one is, nobody asks for the name any more.
 fn bound_twice(view: &View) -> Vec<Sighting> {
     let twice: BTreeSet<&BindingKey> = view.bound_twice().map(|(key, _)| key).collect();
@@ -64,16 +75,10 @@ fn bound_twice(view: &View) -> Vec<Sighting> {
         if !twice.contains(&name) {
             continue;
         }
-        let sighting = found.entry(release.job).or_insert_with(|| Sighting {
-            repository: key.repository.clone(),
-            base: release.base.clone(),
-            arch: arch_of(view, &release.job, key),
-            cause: Cause::BoundTwice {
-                version: release.version.clone(),
-            },
-            packages: BTreeSet::new(),
-            job: Some(release.job),
-            marks: vec![release.version.to_string()],
+        let sighting = found.entry(release.job).or_insert_with(|| {
+            let version = release.version.clone();
+            let marks = vec![version.to_string()];
+            Sighting::of(view, (key, release), Cause::BoundTwice { version }, marks)
         });
         sighting.packages.insert(key.name.clone());
     }
@@ -93,21 +98,21 @@ fn withdrawn(view: &View) -> Vec<Sighting> {
     let mut found: BTreeMap<JobId, Sighting> = BTreeMap::new();
     for (key, withdrawn) in view.withdrawn() {
         let release = &withdrawn.release;
-        let sighting = found.entry(release.job).or_insert_with(|| Sighting {
-            repository: key.repository.clone(),
-            base: release.base.clone(),
-            arch: arch_of(view, &release.job, key),
-            cause: Cause::Withdrawn {
+        let sighting = found.entry(release.job).or_insert_with(|| {
+            let cause = Cause::Withdrawn {
                 version: release.version.clone(),
                 member: withdrawn.member,
-            },
-            packages: BTreeSet::new(),
-            job: Some(release.job),
-            marks: vec![release.version.to_string(), release.job.to_string()],
+            };
+            Sighting::of(view, (key, release), cause, marks_of(release))
         });
         sighting.packages.insert(key.name.clone());
     }
     found.into_values().collect()
+}
+
+/// A release, among all that its base ever had.
+fn marks_of(release: &ReleaseV1) -> Vec<String> {
+    vec![release.version.to_string(), release.job.to_string()]
 }
 
 type Group<'a> = Vec<(&'a PackageKey, &'a ReleaseV1)>;
@@ -141,20 +146,18 @@ fn two_releases(view: &View) -> Vec<Sighting> {
         if behind.is_empty() {
             continue;
         }
-        found.entry(lead.job).or_insert_with(|| Sighting {
-            repository: lead_key.repository.clone(),
-            base: lead.base.clone(),
-            arch: arch_of(view, &lead.job, lead_key),
-            packages: behind.keys().cloned().collect(),
-            job: Some(lead.job),
-            marks: behind
+        found.entry(lead.job).or_insert_with(|| {
+            let packages = behind.keys().cloned().collect();
+            let marks = behind
                 .iter()
                 .flat_map(|(name, version)| [name.to_string(), version.to_string()])
-                .collect(),
-            cause: Cause::TwoReleases {
-                newest: lead.version.clone(),
-                behind,
-            },
+                .collect();
+            let newest = lead.version.clone();
+            let cause = Cause::TwoReleases { newest, behind };
+            Sighting {
+                packages,
+                ..Sighting::of(view, (lead_key, lead), cause, marks)
+            }
         });
     }
     found.into_values().collect()
@@ -184,20 +187,13 @@ fn built_against(view: &View) -> Vec<Sighting> {
             continue;
         }
         let marks = gone.keys().map(Digest::to_string);
-        let sighting = Sighting {
-            repository: key.repository.clone(),
-            base: release.base.clone(),
-            arch: job.arch.clone(),
-            marks: [release.job.to_string()].into_iter().chain(marks).collect(),
-            cause: Cause::BuiltAgainst {
-                inputs: gone
-                    .values()
-                    .map(|input| (input.name.clone(), input.version.clone()))
-                    .collect(),
-            },
-            packages: BTreeSet::from([key.name.clone()]),
-            job: Some(release.job),
+        let marks = [release.job.to_string()].into_iter().chain(marks).collect();
+        let names = gone.values();
+        let inputs = names.map(|input| (input.name.clone(), input.version.clone()));
+        let cause = Cause::BuiltAgainst {
+            inputs: inputs.collect(),
         };
+        let sighting = Sighting::of(view, (key, release), cause, marks);
         found.insert(release.job, sighting);
     }
     found.into_values().collect()
@@ -264,18 +260,16 @@ fn overtaken(view: &View) -> Vec<Sighting> {
         let release = &overtaken.release;
         let sighting = found
             .entry((release.job, release.version.clone()))
-            .or_insert_with(|| Sighting {
-                repository: key.repository.clone(),
-                base: release.base.clone(),
-                arch: arch_of(view, &release.job, key),
-                cause: Cause::Overtaken {
+            .or_insert_with(|| {
+                let cause = Cause::Overtaken {
                     version: release.version.clone(),
                     publisher: overtaken.publisher,
                     remover: overtaken.remover,
-                },
-                packages: BTreeSet::new(),
-                job: None,
-                marks: vec![release.version.to_string(), release.job.to_string()],
+                };
+                Sighting {
+                    job: None,
+                    ..Sighting::of(view, (key, release), cause, marks_of(release))
+                }
             });
         sighting.packages.insert(key.name.clone());
     }

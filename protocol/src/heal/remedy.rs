@@ -11,7 +11,6 @@ use crate::{
         view::View,
     },
     names::{Architecture, PackageName, RepositoryName},
-    work::JobIdentity,
 };
 
 /// Opens what a nonce is the hash of.
@@ -166,17 +165,7 @@ fn rebuild(mesh: MeshId, old: &JobV1, nonce: RequestId) -> Option<Remedy> {
         end: None,
         ..old.clone()
     };
-    let identity = JobIdentity {
-        purpose: JobIdentity::PURPOSE,
-        mesh,
-        repository: &job.repository,
-        arch: &job.arch,
-        base: &job.base,
-        tree: job.tree,
-        options: &job.options,
-        nonce: job.nonce,
-    };
-    let id = identity.id().ok()?;
+    let id = job.id(mesh).ok()?;
     Some(Remedy::Rebuild {
         id,
         job: Box::new(job),

@@ -3,8 +3,6 @@
 //! What is found is decided by [`pacmesh_protocol::heal`] alone. Here it is said once in the log, and what the plan asks
 //! for is recorded when its tree is kept by replicas; one whose tree nobody in reach has is left to `status` to tell.
 
-use std::collections::BTreeSet;
-
 use pacmesh_protocol::{
     heal::{self, Finding, Remedy},
     ledger::kinds::{JobV1, Value},
