@@ -149,11 +149,22 @@ fn inv6_a_quarantine_withdraws_what_a_worker_built_and_others_build_it_anew() {
     client.install("leaf");
     assert!(client.has(&of_laptop));
 
+    // Nobody can build for a while: what is withdrawn is gone before it is built anew.
+    drain(&["desktop", "nas"], "drain");
     let said = desktop
         .cli(&["node", "suspend", "laptop", "--quarantine", "1h"])
         .ok()
         .stdout;
     assert!(said.contains("1 package"), "{said}");
+    wait_for("what it built to be withdrawn", BUILD, || {
+        (client.listed() == ["kept 1-1", "leaf 1-1"]).then_some(())
+    });
+    assert!(
+        problems(desktop).contains("suspect 1-1 is withdrawn"),
+        "{}",
+        problems(desktop)
+    );
+    drain(&["desktop", "nas"], "resume");
 
     let others = [&nodes[0], &nodes[2]];
     wait_for("what it built to be built anew elsewhere", BUILD, || {
