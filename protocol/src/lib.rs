@@ -5,11 +5,12 @@
 //!
 //! * words: [`ids`], [`names`], [`roles`], [`signed`], [`codec`]
 //! * what is said: [`wire`], [`entry`], [`work`], [`membership::NodeRecord`], [`reign::document`], [`ledger::record`]
-//! * what is decided: [`membership`], [`reign`], [`ledger`], [`schedule`], [`copies`]
+//! * what is decided: [`membership`], [`reign`], [`ledger`], [`heal`], [`schedule`], [`copies`]
 
 pub mod codec;
 pub mod copies;
 pub mod entry;
+pub mod heal;
 pub mod ids;
 pub mod ledger;
 pub mod machine;

@@ -8,6 +8,7 @@ mod bad_input;
 mod building;
 mod entry;
 mod farm;
+mod heal;
 mod keeping;
 mod lan;
 mod survival;

@@ -187,11 +187,21 @@ pub(super) async fn node(home: &Home, command: NodeCommand) -> Result<(), Failur
     let (node, action) = match command {
         NodeCommand::Drain { node } => (node, NodeAction::Drain),
         NodeCommand::Resume { node } => (node, NodeAction::Resume),
-        NodeCommand::Suspend { node } => (node, NodeAction::Suspend),
-        NodeCommand::Revoke { node, authority } => (
+        NodeCommand::Suspend { node, quarantine } => (
+            node,
+            NodeAction::Suspend {
+                quarantine_since_ms: quarantine.since_ms,
+            },
+        ),
+        NodeCommand::Revoke {
+            node,
+            authority,
+            quarantine,
+        } => (
             node,
             NodeAction::Revoke {
                 authority: authority.map(read_key).transpose()?,
+                quarantine_since_ms: quarantine.since_ms,
             },
         ),
         NodeCommand::Reinstate { node, authority } => (

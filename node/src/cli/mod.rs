@@ -12,6 +12,7 @@ mod member;
 mod print;
 mod repo;
 mod show;
+mod since;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -315,6 +316,8 @@ enum NodeCommand {
     Suspend {
         /// Its name or id.
         node: String,
+        #[command(flatten)]
+        quarantine: Quarantine,
     },
     /// Cut it off for ever: the authority's word.
     Revoke {
@@ -323,6 +326,8 @@ enum NodeCommand {
         /// The exported authority key, where it is not in this home.
         #[arg(long, value_name = "FILE")]
         authority: Option<PathBuf>,
+        #[command(flatten)]
+        quarantine: Quarantine,
     },
     /// Lift a suspension: the authority's word.
     Reinstate {
@@ -332,6 +337,14 @@ enum NodeCommand {
         #[arg(long, value_name = "FILE")]
         authority: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct Quarantine {
+    /// Also withdraw what it built, signed or published since then, and build it anew elsewhere: a span (2h, 3d), a day
+    /// (2026-11-25) or a time (2026-11-25T14:00:00Z).
+    #[arg(long = "quarantine", value_name = "SINCE", value_parser = since::parse)]
+    since_ms: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -176,11 +176,16 @@ pub enum NodeAction {
     /// Takes work again.
     Resume,
     /// Cut off until reinstated.
-    Suspend,
+    Suspend {
+        /// What it built, signed or published since then is withdrawn; milliseconds since 1970.
+        quarantine_since_ms: Option<u64>,
+    },
     /// Cut off for ever; signed by the authority's key (in this home, or brought along).
     Revoke {
         /// Contents of an exported authority key.
         authority: Option<String>,
+        /// As with `Suspend`.
+        quarantine_since_ms: Option<u64>,
     },
     /// Lifts a suspension; signed by the authority's key.
     Reinstate {

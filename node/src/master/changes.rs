@@ -6,14 +6,15 @@ use pacmesh_protocol::{
     codec::CodecError,
     ids::{JobId, NodeId, RequestId},
     ledger::{
-        kinds::{JobState, JobV1, MemberV1, PackageKey, SettingV1, SignerV1, SourceKey, SourceV1, Value},
+        kinds::{
+            JobState, JobV1, MemberV1, PackageKey, ReleaseV1, SettingV1, SignerV1, SourceKey, SourceV1, Value,
+        },
         record::Entry,
         view::View,
     },
     names::{PackageName, RepositoryName},
     roles::Role,
     wire::{AcceptedJob, Change},
-    work::JobIdentity,
 };
 use pacmesh_signing::Certificate;
 
@@ -159,7 +160,7 @@ fn rebuild(
                 ..old
             };
             job.submitted_ms = crate::clock::wall_ms();
-            let id = job_id(mesh, &job)?;
+            let id = job.id(mesh)?;
             planned.entries.push(job.entry(&id)?);
             planned.jobs.push(AcceptedJob {
                 job: id,
@@ -169,21 +170,6 @@ fn rebuild(
         }
     }
     Ok(planned)
-}
-
-/// The id that follows from what a job asks for.
-pub(super) fn job_id(mesh: pacmesh_protocol::ids::MeshId, job: &JobV1) -> Result<JobId, CodecError> {
-    JobIdentity {
-        purpose: JobIdentity::PURPOSE,
-        mesh,
-        repository: &job.repository,
-        arch: &job.arch,
-        base: &job.base,
-        tree: job.tree,
-        options: &job.options,
-        nonce: job.nonce,
-    }
-    .id()
 }
 
 fn find(view: &View, id: JobId) -> Result<&JobV1, String> {
@@ -257,12 +243,11 @@ fn remove(
     let mut bases = BTreeSet::new();
     for name in names {
         let before = keys.len();
-        for arch in Settings(view).arches(&repository) {
-            for (key, release) in view.releases(&repository, &arch) {
-                if key.name == *name || release.base == *name {
-                    keys.insert(PackageKey::clone(key));
-                    bases.insert(release.base.clone());
-                }
+        let here = |key: &PackageKey| key.repository == repository;
+        for (key, release) in removable(view).filter(|(key, _)| here(key)) {
+            if key.name == *name || release.base == *name {
+                keys.insert(PackageKey::clone(key));
+                bases.insert(release.base.clone());
             }
         }
         if keys.len() == before {
@@ -294,6 +279,14 @@ fn remove(
         entries,
         ..Planned::default()
     })
+}
+
+/// What is in force, what a quarantine withdrew and would be built anew, and what a removal overtook unseen: to remove
+/// the last says that it was meant.
+fn removable(view: &View) -> impl Iterator<Item = (&PackageKey, &ReleaseV1)> {
+    let withdrawn = view.withdrawn().map(|(key, withdrawn)| (key, &withdrawn.release));
+    let overtaken = view.overtaken().map(|(key, overtaken)| (key, &overtaken.release));
+    view.all_releases().chain(withdrawn).chain(overtaken)
 }
 
 /// Whether every package of `base` is among `removed`.

@@ -105,14 +105,9 @@ fn package_value(
     worker: NodeId,
     package: &VerifiedPackage,
 ) -> PackageV1 {
-    let generation = match view.package(key) {
-        None => 0,
-        Some(seen) if seen.release.is_none() => seen.generation + 1,
-        Some(seen) => seen.generation,
-    };
     let built = &package.built;
     PackageV1 {
-        generation,
+        generation: view.publication_generation(key),
         release: Some(ReleaseV1 {
             version: built.file.version().clone(),
             base: job.base.clone(),
@@ -166,14 +161,12 @@ pub(super) fn cancellation(id: JobId, job: &JobV1) -> Result<Vec<Entry>, CodecEr
     Ok(vec![ended.entry(&id)?])
 }
 
-/// The tombstones of packages: names, or all packages of a base.
+/// The tombstones of packages, above all that is known of them.
 pub(super) fn removal(view: &View, keys: &[PackageKey]) -> Result<Vec<Entry>, CodecError> {
     keys.iter()
-        .filter_map(|key| Some((key, view.package(key)?)))
-        .filter(|(_, seen)| seen.release.is_some())
-        .map(|(key, seen)| {
+        .map(|key| {
             PackageV1 {
-                generation: seen.generation + 1,
+                generation: view.publication_generation(key) + 1,
                 release: None,
             }
             .entry(key)

@@ -21,7 +21,7 @@ use pacmesh_protocol::{
 
 use super::{
     catalogs::workers,
-    changes::{job_id, repository_of, requeued},
+    changes::{repository_of, requeued},
     copies::{self, Copies},
 };
 use crate::{
@@ -336,7 +336,6 @@ fn new_job(
     probe: &Probe,
 ) -> JobV1 {
     let now = clock::wall_ms();
-    let founded = view.founder().map_or(now, |founder| founder.admitted_ms);
     JobV1 {
         generation: 0,
         state: JobState::Queued,
@@ -352,7 +351,7 @@ fn new_job(
         snapshot: None,
         environment: probed.environment.clone(),
         epoch: source.epoch.min(now / 1000),
-        day: (now.saturating_sub(founded) / 86_400_000) as u32,
+        day: day(view, now),
         submitter: probed.carried.origin,
         submitted_ms: now,
         deliver: Deliver::Repository,
@@ -360,10 +359,16 @@ fn new_job(
     }
 }
 
+/// Days since the founding.
+pub(super) fn day(view: &View, now_ms: u64) -> u32 {
+    let founded = view.founder().map_or(now_ms, |founder| founder.admitted_ms);
+    (now_ms.saturating_sub(founded) / 86_400_000) as u32
+}
+
 /// Queues a job that is new, failed or cancelled; the same request twice is one job.
 fn queue(rooms: &Rooms, view: &View, job: &JobV1, entries: &mut Vec<Entry>) -> Result<(JobId, bool), String> {
     let text = |error: pacmesh_protocol::codec::CodecError| error.to_string();
-    let id = job_id(rooms.mesh, job).map_err(text)?;
+    let id = job.id(rooms.mesh).map_err(text)?;
     let known = match view.job(&id) {
         None => {
             entries.push(job.entry(&id).map_err(text)?);

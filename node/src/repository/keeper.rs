@@ -1,6 +1,10 @@
 //! The keeper of the files that pacman reads: follows the newest generations and shows each when all of it is here.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use pacmesh_protocol::{
@@ -118,6 +122,7 @@ pub async fn keep(rooms: Arc<Rooms>, layout: Layout, mut inbox: Inbox, mut stop:
     loop {
         let view = views.borrow_and_update().clone();
         let complete = show_all(&rooms, &view, &mut layout).await;
+        withhold(&rooms, &view);
         if swept.elapsed() >= SWEEP {
             swept = tokio::time::Instant::now();
             sweep(&mut layout, &view).await;
@@ -137,6 +142,26 @@ pub async fn keep(rooms: Arc<Rooms>, layout: Layout, mut inbox: Inbox, mut stop:
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// Keeps from readers what a verdict took out of force once no database here names it any more.
+fn withhold(rooms: &Rooms, view: &View) {
+    let catalogue = rooms.repository.catalogue();
+    let shown = catalogue
+        .keys()
+        .into_iter()
+        .filter_map(|key| catalogue.shown(&key));
+    let departed: Vec<Digest> = shown
+        .flat_map(|shown| {
+            shown
+                .departed
+                .values()
+                .map(|departed| departed.archive.blake3)
+                .collect::<Vec<_>>()
+        })
+        .filter(|archive| view.is_voided(archive))
+        .collect();
+    catalogue.withhold(departed);
 }
 
 /// Whether every newest generation is shown.
@@ -194,6 +219,22 @@ async fn show(
         .iter()
         .map(|release| (release.file.clone(), archive_of(release)))
         .collect();
+    let voided: BTreeSet<Digest> = rooms
+        .repository
+        .catalogue()
+        .shown(key)
+        .map(|shown| {
+            shown
+                .index
+                .releases()
+                .map(|(_, release)| release.archive)
+                .collect()
+        })
+        .unwrap_or_default();
+    let voided = voided
+        .into_iter()
+        .filter(|archive| view.is_voided(archive))
+        .collect();
     let mut owned = layout.take().ok_or(ShowError::Cut)?;
     let (key, generation) = (key.clone(), generation.clone());
     // Layout is blocking work on disk; it comes back with its outcome.
@@ -207,6 +248,7 @@ async fn show(
             placed,
             keeps,
             (&db, &files),
+            &voided,
         );
         (owned, outcome)
     })
@@ -231,6 +273,7 @@ fn lay_out(
     placed: Vec<Placed>,
     keeps: bool,
     (db, files): (&std::path::Path, &std::path::Path),
+    voided: &BTreeSet<Digest>,
 ) -> Result<(), LayoutError> {
     for (file, archive, blob, signature) in placed {
         layout.place(key, &file, archive, &blob, signature.as_deref())?;
@@ -245,7 +288,9 @@ fn lay_out(
         files_signature: None,
     };
     let holding = if keeps { Holding::Here } else { Holding::Elsewhere };
-    layout.show(key, new, holding, clock::wall_ms() / 1000, |_| false)?;
+    layout.show(key, new, holding, clock::wall_ms() / 1000, |archive| {
+        voided.contains(archive)
+    })?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! The manifest lies in the folder of its generation and becomes valid with it in one rename, so the two
 //! never disagree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pacmesh_protocol::codec::{self, CodecError};
@@ -110,6 +110,7 @@ impl Shown {
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     folders: Arc<RwLock<BTreeMap<GenerationKey, Arc<Shown>>>>,
+    withheld: Arc<RwLock<BTreeSet<Digest>>>,
 }
 
 impl Catalogue {
@@ -130,6 +131,19 @@ impl Catalogue {
             .keys()
             .cloned()
             .collect()
+    }
+
+    /// Whether readers may have an archive, or its signature, of what a folder shows: those that departed by a verdict
+    /// are kept only to know their names.
+    pub fn serves(&self, shown: &Shown, name: &PackageFileName) -> bool {
+        let withheld = self.withheld.read().unwrap_or_else(PoisonError::into_inner);
+        let departed = || shown.departed.get(name).map(|departed| departed.archive.blake3);
+        shown.archives.contains_key(name) || departed().is_some_and(|archive| !withheld.contains(&archive))
+    }
+
+    /// Says which departed archives readers may not have.
+    pub(super) fn withhold(&self, archives: impl IntoIterator<Item = Digest>) {
+        *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = archives.into_iter().collect();
     }
 
     pub(super) fn set(&self, key: &GenerationKey, shown: Option<Arc<Shown>>) {
@@ -210,6 +224,44 @@ impl PublicFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn inv6_what_departed_by_a_verdict_is_known_and_not_served() {
+        let [here, gone, voided]: [PackageFileName; 3] =
+            ["a-2-1", "a-1-1", "b-1-1"].map(|name| format!("{name}-any.pkg.tar.zst").parse().unwrap());
+        let archive = |bytes: &[u8]| Archive {
+            blake3: Digest::of(bytes),
+            size: 1,
+        };
+        let departed = |bytes: &[u8]| Departed {
+            archive: archive(bytes),
+            since: 1,
+        };
+        let digest = Digest::of(b"databases");
+        let shown = Shown {
+            generation: GenerationV1 {
+                number: 1,
+                index: digest,
+                db: digest,
+                files: digest,
+                db_signature: None,
+                files_signature: None,
+                time: 1,
+            },
+            index: Index::default(),
+            archives: BTreeMap::from([(here.clone(), archive(b"here"))]),
+            departed: BTreeMap::from([
+                (gone.clone(), departed(b"gone")),
+                (voided.clone(), departed(b"voided")),
+            ]),
+        };
+        let catalogue = Catalogue::default();
+        // What a database names is served, whatever is said of it: the next generation leaves it out.
+        catalogue.withhold([Digest::of(b"voided"), Digest::of(b"here")]);
+        let served = [&here, &gone, &voided].map(|name| catalogue.serves(&shown, name));
+        assert_eq!(served, [true, true, false]);
+        assert!(shown.archive(&voided).is_some(), "its name stays bound");
+    }
 
     #[test]
     fn inv7_only_names_of_the_repository_become_files() {

@@ -177,6 +177,7 @@ impl Constitution {
             admission: rank.tail().position.hash,
             admitted_ms: record.map_or(0, |record| record.body().written_ms),
             cut: None,
+            quarantine_since_ms: None,
         };
         if admission.roles.has(Role::Master) {
             let judges = self.judges_below((admission.seat, *node));
@@ -271,6 +272,7 @@ impl Constitution {
             Ruling::Reinstated { .. } => return,
         };
         member.cut = greatest.cut;
+        member.quarantine_since_ms = quarantine(&counting);
         if member.roles.has(Role::Master) {
             let alike = counting
                 .iter()
@@ -325,6 +327,16 @@ impl Constitution {
         self.masters.contains(author) && self.members.get(author).is_some_and(|by| !by.is_void(position))
     }
 
+    /// Whether a verdict voids what `author` said at this place, as the word of a master.
+    pub(super) fn is_void(&self, author: &NodeId, position: &Position) -> bool {
+        self.masters.contains(author) && self.members.get(author).is_some_and(|by| by.is_void(position))
+    }
+
+    /// Whether `author` was ever entitled to publish, void or not.
+    pub(super) fn may_publish(&self, author: &NodeId) -> bool {
+        self.masters.contains(author)
+    }
+
     /// Whether an admission by `author` fell by a verdict on it.
     pub(super) fn voids_admission(&self, author: &NodeId, position: &Position, admitted: &NodeId) -> bool {
         self.members.get(author).is_some_and(|by| {
@@ -371,6 +383,28 @@ fn entrances(author: NodeId, slot: &[Candidate]) -> impl Iterator<Item = Entranc
             }),
             _ => None,
         })
+}
+
+/// Since when a member's packages are withdrawn: the earliest time that any verdict names, but for suspensions that a
+/// reinstatement lifted. A harsher word that names no time takes nothing back.
+fn quarantine(counting: &[&(NodeId, &Rank, &VerdictV1)]) -> Option<u64> {
+    let lifted = counting
+        .iter()
+        .filter_map(|(_, _, verdict)| match verdict.ruling {
+            Ruling::Reinstated { generation, .. } => Some(generation),
+            _ => None,
+        });
+    let lifted = lifted.max().unwrap_or(0);
+    let stands = |verdict: &VerdictV1| match verdict.ruling {
+        Ruling::Revoked { .. } => true,
+        Ruling::Suspended { generation } => generation >= lifted,
+        Ruling::Reinstated { .. } => false,
+    };
+    counting
+        .iter()
+        .filter(|(_, _, verdict)| stands(verdict))
+        .filter_map(|(_, _, verdict)| verdict.quarantine_since_ms)
+        .min()
 }
 
 impl Ruling {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     codec::{self, CodecError},
-    ids::{Digest, Fingerprint, InvitationId, JobId, NodeId, RequestId, Seat, Sha256},
+    ids::{Digest, Fingerprint, InvitationId, JobId, MeshId, NodeId, RequestId, Seat, Sha256},
     ledger::record::{Entry, KEY_LIMIT, Position, VALUE_LIMIT},
     names::{
         Architecture, EnvironmentName, MeshName, NodeName, PackageFileName, PackageName, PackageVersion,
@@ -14,7 +14,7 @@ use crate::{
     },
     roles::Roles,
     signed::Signed,
-    work::FailureClass,
+    work::{FailureClass, JobIdentity},
 };
 
 /// The number of a kind, as it stands in an entry.
@@ -382,6 +382,23 @@ pub struct JobV1 {
     pub deliver: Deliver,
     /// Present when it ended by an attempt.
     pub end: Option<JobEnd>,
+}
+
+impl JobV1 {
+    /// The id that follows from what it asks for.
+    pub fn id(&self, mesh: MeshId) -> Result<JobId, CodecError> {
+        JobIdentity {
+            purpose: JobIdentity::PURPOSE,
+            mesh,
+            repository: &self.repository,
+            arch: &self.arch,
+            base: &self.base,
+            tree: self.tree,
+            options: &self.options,
+            nonce: self.nonce,
+        }
+        .id()
+    }
 }
 
 /// The key of a package.

@@ -47,6 +47,8 @@ pub struct Member {
     pub admitted_ms: u64,
     /// Where its word ends, while it is cut off: records above are void; `None` voids all.
     pub cut: Option<Position>,
+    /// What it built, signed or published since then is withdrawn, while it is cut off; milliseconds since 1970.
+    pub quarantine_since_ms: Option<u64>,
 }
 
 impl Member {

@@ -10,10 +10,12 @@ pub mod member;
 pub mod named;
 pub mod order;
 pub mod record;
+mod shelf;
 mod state;
 pub mod tree;
 pub mod view;
 
+pub use shelf::{Overtaken, Withdrawn};
 pub use state::{Ledger, Merged};
 
 #[cfg(test)]

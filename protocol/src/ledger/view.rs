@@ -8,12 +8,13 @@ use std::{
 use super::{
     constitution::{Authority, Constitution},
     kinds::{
-        BindingKey, GenerationKey, GenerationV1, InvitationV1, JobV1, PackageKey, PackageV1, ReleaseV1,
+        BindingKey, GenerationKey, GenerationV1, InvitationV1, JobV1, Kind, PackageKey, PackageV1, ReleaseV1,
         Ruling, SettingV1, SignerV1, SourceKey, SourceV1,
     },
     member::Member,
     order::{Fact, Rank},
     record::Position,
+    shelf::{Overtaken, Quarantine, Shelf, Stocktaking, Withdrawn},
     state::{Candidate, Ledger},
 };
 use crate::{
@@ -45,10 +46,7 @@ pub struct View {
     sources: InForce<SourceKey, SourceV1>,
     jobs: BTreeMap<JobId, JobV1>,
     job_facts: BTreeMap<JobId, (Rank, u64)>,
-    packages: BTreeMap<PackageKey, PackageV1>,
-    package_ranks: BTreeMap<PackageKey, Rank>,
-    /// Whether the binding counts, its place among the others, and the archive.
-    bindings: BTreeMap<BindingKey, (bool, Rank, Digest)>,
+    shelf: Shelf,
     generations: InForce<GenerationKey, GenerationV1>,
     requests: BTreeMap<RequestId, RecordHash>,
     has_unread: bool,
@@ -70,9 +68,13 @@ impl View {
             }
         }
         let authority = Authority::of(ledger);
-        for ((_, _, author), slot) in &ledger.slots {
-            view.take(ledger, &authority, author, slot);
+        for ((kind, _, author), slot) in &ledger.slots {
+            // They are taken below, once it is known whose signatures are whose.
+            if ![Kind::Package as u16, Kind::Binding as u16].contains(kind) {
+                view.take(ledger, &authority, author, slot);
+            }
         }
+        view.shelf = view.stock(ledger);
         for record in ledger.records() {
             let (author, position) = (record.author(), record.position());
             let greatest = view.positions.entry(author).or_insert(position);
@@ -95,10 +97,6 @@ impl View {
     /// Takes the greatest unvoided value of one author for one key.
     fn take(&mut self, ledger: &Ledger, authority: &Authority<'_>, author: &NodeId, slot: &[Candidate]) {
         for candidate in slot {
-            if let Fact::Binding(key, value) = &*candidate.fact {
-                self.take_binding(author, key, value.archive, &candidate.rank);
-                continue;
-            }
             if let Fact::Invitation(id, value) = &*candidate.fact {
                 self.take_invitation(authority, author, id, value, &candidate.rank);
                 continue;
@@ -153,12 +151,6 @@ impl View {
                     self.jobs.insert(*key, (**value).clone());
                 }
             }
-            Fact::Package(key, value) => {
-                if self.package_ranks.get(key).is_none_or(|seen| seen < rank) {
-                    self.package_ranks.insert(key.clone(), rank.clone());
-                    self.packages.insert(key.clone(), (**value).clone());
-                }
-            }
             Fact::Verdict(subject, value) => {
                 let said = match value.ruling {
                     Ruling::Revoked { .. } => return,
@@ -171,25 +163,26 @@ impl View {
             Fact::Admission(..)
             | Fact::Member(..)
             | Fact::Invitation(..)
+            | Fact::Package(..)
             | Fact::Binding(..)
             | Fact::Unread => {}
         }
     }
 
-    /// For "is this name free" every binding counts, void or not; among them the greatest unvoided one is in force.
-    fn take_binding(&mut self, author: &NodeId, key: &BindingKey, archive: Digest, rank: &Rank) {
-        let counts = self.constitution.counts(author, &rank.tail().position);
-        let seen = self.bindings.get(key);
-        let twice = seen.is_some_and(|(.., other)| *other != archive);
-        if seen.is_none_or(|(other, least, _)| (*other, least) < (counts, rank)) {
-            self.bindings.insert(key.clone(), (counts, rank.clone(), archive));
+    fn stock(&self, ledger: &Ledger) -> Shelf {
+        let signers = self.signers.iter();
+        let signers = signers.filter_map(|(key, (_, value))| Some((*key, value.node?)));
+        let quarantine = Quarantine::of(&self.constitution, signers);
+        let mut taking = Stocktaking::new(ledger, &self.constitution);
+        let first = (Kind::Package as u16, Vec::new(), NodeId([0; 32]));
+        for ((kind, _, author), slot) in ledger.slots.range(first..) {
+            match *kind {
+                kind if kind == Kind::Package as u16 => taking.take_packages(&quarantine, author, slot),
+                kind if kind == Kind::Binding as u16 => taking.take_bindings(author, slot),
+                _ => break,
+            }
         }
-        if twice {
-            self.problem(format!(
-                "{}-{}-{} is bound to two archives: it is rebuilt at the next pkgrel",
-                key.name, key.version, key.arch
-            ));
-        }
+        taking.finish()
     }
 
     fn find_problems(&mut self, ledger: &Ledger) {
@@ -420,7 +413,50 @@ impl View {
 impl View {
     /// A package in force, or its tombstone.
     pub fn package(&self, key: &PackageKey) -> Option<&PackageV1> {
-        self.packages.get(key)
+        self.shelf.packages().get(key).map(|(_, value)| value)
+    }
+
+    /// Where a package in force, or its tombstone, stands among its rivals.
+    pub fn package_rank(&self, key: &PackageKey) -> Option<&Rank> {
+        self.shelf.packages().get(key).map(|(rank, _)| rank)
+    }
+
+    /// The package generation that a publication takes: that of its key, + 1 over a tombstone, never below one that a
+    /// quarantine withdrew and a reinstatement may bring back.
+    pub fn publication_generation(&self, key: &PackageKey) -> u64 {
+        let in_force = self
+            .package(key)
+            .map_or(0, |seen| seen.generation + u64::from(seen.release.is_none()));
+        let withdrawn = self.shelf.withdrawn().get(key).map_or(0, |seen| seen.generation);
+        in_force.max(withdrawn)
+    }
+
+    /// By key the greatest release that a quarantine withdrew and that nothing in force outranks.
+    pub fn withdrawn(&self) -> impl Iterator<Item = (&PackageKey, &Withdrawn)> {
+        self.shelf.withdrawn().iter()
+    }
+
+    /// Releases that a removal outranks although whoever removed did not know of them.
+    pub fn overtaken(&self) -> impl Iterator<Item = (&PackageKey, &Overtaken)> {
+        self.shelf.overtaken().iter()
+    }
+
+    /// Whether an archive was published, and every word that did so is void or withdrawn.
+    pub fn is_voided(&self, archive: &Digest) -> bool {
+        self.shelf.is_voided(archive)
+    }
+
+    /// Names that two authors bound, each on its side of a cut, with all archives.
+    pub fn bound_twice(&self) -> impl Iterator<Item = (&BindingKey, &BTreeSet<Digest>)> {
+        self.shelf.bound_twice().iter()
+    }
+
+    /// All names that are bound, with the archive in force of each.
+    pub fn bindings(&self) -> impl Iterator<Item = (&BindingKey, &Digest)> {
+        self.shelf
+            .bindings()
+            .iter()
+            .map(|(key, (.., archive))| (key, archive))
     }
 
     /// The packages in force of one place, tombstones included, by name.
@@ -435,9 +471,11 @@ impl View {
             arch: arch.clone(),
             name,
         });
-        self.packages
+        self.shelf
+            .packages()
             .range((least.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded))
             .take_while(move |(key, _)| key.repository == *repository && key.arch == *arch)
+            .map(|(key, (_, value))| (key, value))
     }
 
     /// The releases in force of one place, by name.
@@ -452,9 +490,10 @@ impl View {
 
     /// All releases in force, of all places.
     pub fn all_releases(&self) -> impl Iterator<Item = (&PackageKey, &ReleaseV1)> {
-        self.packages
+        self.shelf
+            .packages()
             .iter()
-            .filter_map(|(key, value)| Some((key, value.release.as_ref()?)))
+            .filter_map(|(key, (_, value))| Some((key, value.release.as_ref()?)))
     }
 
     /// The archive that a name is bound to, for ever.
@@ -469,7 +508,7 @@ impl View {
             version: version.clone(),
             arch: arch.clone(),
         };
-        self.bindings.get(&key).map(|(.., archive)| *archive)
+        self.shelf.bindings().get(&key).map(|(.., archive)| *archive)
     }
 
     /// The newest generation of a place.

@@ -164,7 +164,9 @@ async fn file(
     let may_be_elsewhere = match &file {
         PublicFile::Database(_) => false,
         PublicFile::DatabaseSignature(_) if shown.is_signed() => false,
-        PublicFile::Archive(name) | PublicFile::Signature(name) if shown.archive(name).is_some() => true,
+        PublicFile::Archive(name) | PublicFile::Signature(name) if state.catalogue.serves(&shown, name) => {
+            true
+        }
         _ => return answer::not_found(),
     };
     if !may_be_elsewhere || is_here(&state, &key, &file).await {

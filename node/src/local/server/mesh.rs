@@ -200,26 +200,53 @@ pub(super) async fn node(
             drain(rooms, &node, "").await?;
             caller.done(format!("{name} takes work again.")).await
         }
-        NodeAction::Suspend => {
-            verdicts::suspend(rooms, node).await?;
+        NodeAction::Suspend { quarantine_since_ms } => {
+            verdicts::suspend(rooms, node, quarantine_since_ms).await?;
             caller
                 .done(format!(
-                    "{name} is suspended: 'pacmesh node reinstate {name}' lets it in again."
+                    "{name} is suspended: 'pacmesh node reinstate {name}' lets it in again.{}",
+                    withdrawn(rooms, &node, quarantine_since_ms)
                 ))
                 .await
         }
-        NodeAction::Revoke { authority } => {
-            verdicts::rule(rooms, node, true, authority).await?;
+        NodeAction::Revoke {
+            authority,
+            quarantine_since_ms,
+        } => {
+            verdicts::revoke(rooms, node, authority, quarantine_since_ms).await?;
             caller
                 .done(format!(
-                    "{name} is revoked for ever; it may come back with a new key."
+                    "{name} is revoked for ever; it may come back with a new key.{}",
+                    withdrawn(rooms, &node, quarantine_since_ms)
                 ))
                 .await
         }
         NodeAction::Reinstate { authority } => {
-            verdicts::rule(rooms, node, false, authority).await?;
+            verdicts::reinstate(rooms, node, authority).await?;
             caller.done(format!("{name} is reinstated.")).await
         }
+    }
+}
+
+/// What a quarantine did, for people; nothing where there was none.
+fn withdrawn(rooms: &Rooms, node: &NodeId, quarantine_since_ms: Option<u64>) -> String {
+    let Some(since) = quarantine_since_ms else {
+        return String::new();
+    };
+    let view = rooms.ledger.view();
+    let packages: std::collections::BTreeSet<_> = view
+        .withdrawn()
+        .filter(|(_, withdrawn)| withdrawn.member == *node)
+        .map(|(key, _)| (&key.repository, &key.name))
+        .collect();
+    let since = clock::rfc3339(since);
+    match packages.len() {
+        0 => format!("\nNothing in force was built, signed or published by it since {since}."),
+        count => format!(
+            "\n{} of it since {since} {} withdrawn and built anew: 'pacmesh status' tells how far that is.",
+            counted(count, "package", "packages"),
+            if count == 1 { "is" } else { "are" }
+        ),
     }
 }
 

@@ -9,6 +9,7 @@ mod caller;
 mod check;
 mod entry;
 mod events;
+mod healing;
 mod jobs;
 mod keys;
 mod logs;

@@ -14,7 +14,7 @@ use pacmesh_signing::NodeKey;
 
 use super::{
     caller::{Caller, End, cut},
-    jobs,
+    healing, jobs,
     office::Office,
 };
 use crate::{
@@ -151,7 +151,7 @@ fn generations(rooms: &Rooms) -> std::collections::BTreeMap<String, u64> {
     shown.collect()
 }
 
-async fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &CopiesState) -> Vec<String> {
+async fn problems(rooms: &Arc<Rooms>, view: &View, table: &Table, copies: &CopiesState) -> Vec<String> {
     let mut problems: Vec<String> = view.problems().iter().map(|problem| cut(problem)).collect();
     if rooms.master.leadership().master().is_none() {
         let able = view.master_capable().len();
@@ -170,6 +170,7 @@ async fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &CopiesStat
         .filter(|member| member.is_active() && member.roles.has(Role::Storage) && table.is_alive(&member.id))
         .count();
     problems.extend(copies_problem(copies, replicas));
+    problems.extend(healing::problems(rooms, view).await);
     for member in view
         .members()
         .filter(|member| member.is_active() && member.id != rooms.node)

@@ -6,7 +6,7 @@ use pacmesh_protocol::{
     ids::NodeId,
     ledger::{
         kinds::{Ruling, Value, VerdictStatementV1, VerdictV1},
-        member::Member,
+        member::{Member, Standing},
         record::Position,
         view::View,
     },
@@ -15,17 +15,38 @@ use pacmesh_protocol::{
 use pacmesh_signing::Authority;
 
 use super::mesh;
-use crate::{error::chain, home::HomeError, membership::MembershipError, rooms::Rooms};
+use crate::{clock, error::chain, home::HomeError, membership::MembershipError, rooms::Rooms};
 
 /// Most admissions that a verdict lists (FORMATS, "Admission, seats and verdicts").
 const STANDING_LIMIT: usize = 256;
 
-/// Cuts a member off until it is reinstated.
-pub(super) async fn suspend(rooms: &Arc<Rooms>, subject: NodeId) -> Result<(), String> {
+/// Cuts a member off until it is reinstated; of one that is, it withdraws what it made since an earlier time.
+pub(super) async fn suspend(
+    rooms: &Arc<Rooms>,
+    subject: NodeId,
+    quarantine_since_ms: Option<u64>,
+) -> Result<(), String> {
     let view = rooms.ledger.view();
     let member = judged(rooms, &view, &subject)?;
-    if member.is_cut_off() {
-        return Err(format!("{} is cut off already: see 'pacmesh nodes'", member.name));
+    match member.standing {
+        Standing::Suspended if widens(member, quarantine_since_ms) => {}
+        Standing::Suspended => {
+            return Err(match member.quarantine_since_ms {
+                None => format!("{} is suspended already: see 'pacmesh nodes'", member.name),
+                Some(since) => format!(
+                    "{} is suspended already, with a quarantine since {}: name an earlier time to widen it",
+                    member.name,
+                    clock::rfc3339(since)
+                ),
+            });
+        }
+        Standing::Revoked => {
+            return Err(format!(
+                "{0} is revoked already: 'pacmesh node revoke {0} --quarantine SINCE' withdraws what it made",
+                member.name
+            ));
+        }
+        Standing::Active | Standing::Left => {}
     }
     may_suspend(&view, &rooms.node, member)?;
     let (seen, lifted) = view.verdict(&subject);
@@ -33,9 +54,9 @@ pub(super) async fn suspend(rooms: &Arc<Rooms>, subject: NodeId) -> Result<(), S
         ruling: Ruling::Suspended {
             generation: if lifted { seen.saturating_add(1) } else { seen },
         },
-        cut: view.greatest_position(&subject),
+        cut: cut(&view, member),
         standing: standing(&view, member)?,
-        quarantine_since_ms: None,
+        quarantine_since_ms,
     };
     say(rooms, &subject, verdict).await
 }
@@ -56,23 +77,59 @@ fn may_suspend(view: &View, own: &NodeId, subject: &Member) -> Result<(), String
     Ok(())
 }
 
-/// Revokes or reinstates by the authority's word; its key is in this home, or came along as the text of its file.
-pub(super) async fn rule(
+/// Where a member's word ends: what an earlier verdict voided stays void.
+fn cut(view: &View, member: &Member) -> Option<Position> {
+    if member.is_cut_off() {
+        member.cut
+    } else {
+        view.greatest_position(&member.id)
+    }
+}
+
+/// Whether a quarantine withdraws more of a member than is withdrawn.
+fn widens(member: &Member, quarantine_since_ms: Option<u64>) -> bool {
+    let known = member.quarantine_since_ms;
+    quarantine_since_ms.is_some_and(|since| known.is_none_or(|known| since < known))
+}
+
+/// Revokes by the authority's word; its key is in this home, or came along as the text of its file.
+pub(super) async fn revoke(
     rooms: &Arc<Rooms>,
     subject: NodeId,
-    revoked: bool,
     key: Option<String>,
+    quarantine_since_ms: Option<u64>,
 ) -> Result<(), String> {
-    let authority = authority(rooms, key).await?;
     let view = rooms.ledger.view();
     let member = judged(rooms, &view, &subject)?;
-    let statement = if revoked {
-        revocation(&view, member)?
-    } else {
-        reinstatement(&view, member)?
+    if member.standing == Standing::Revoked && !widens(member, quarantine_since_ms) {
+        return Err(format!("{} is revoked already: see 'pacmesh nodes'", member.name));
+    }
+    let statement = VerdictStatementV1 {
+        subject,
+        revoked: true,
+        generation: 0,
+        cut: cut(&view, member),
+        standing: standing(&view, member)?,
+        quarantine_since_ms,
     };
+    rule(rooms, statement, key).await
+}
+
+/// Lifts a suspension by the authority's word, and with it a quarantine.
+pub(super) async fn reinstate(
+    rooms: &Arc<Rooms>,
+    subject: NodeId,
+    key: Option<String>,
+) -> Result<(), String> {
+    let view = rooms.ledger.view();
+    let statement = reinstatement(&view, judged(rooms, &view, &subject)?)?;
+    rule(rooms, statement, key).await
+}
+
+async fn rule(rooms: &Arc<Rooms>, statement: VerdictStatementV1, key: Option<String>) -> Result<(), String> {
+    let authority = authority(rooms, key).await?;
     let signed = authority.rule(&statement).map_err(|error| error.to_string())?;
-    let ruling = if revoked {
+    let ruling = if statement.revoked {
         Ruling::Revoked { statement: signed }
     } else {
         Ruling::Reinstated {
@@ -81,6 +138,7 @@ pub(super) async fn rule(
         }
     };
     let VerdictStatementV1 {
+        subject,
         cut,
         standing,
         quarantine_since_ms,
@@ -99,25 +157,7 @@ pub(super) async fn rule(
     .await
 }
 
-fn revocation(view: &View, member: &Member) -> Result<VerdictStatementV1, String> {
-    // What a suspension voided stays void.
-    let cut: Option<Position> = if member.is_cut_off() {
-        member.cut
-    } else {
-        view.greatest_position(&member.id)
-    };
-    Ok(VerdictStatementV1 {
-        subject: member.id,
-        revoked: true,
-        generation: 0,
-        cut,
-        standing: standing(view, member)?,
-        quarantine_since_ms: None,
-    })
-}
-
 fn reinstatement(view: &View, member: &Member) -> Result<VerdictStatementV1, String> {
-    use pacmesh_protocol::ledger::member::Standing;
     match member.standing {
         Standing::Suspended => {}
         Standing::Revoked => {

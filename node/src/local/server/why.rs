@@ -10,6 +10,7 @@ use pacmesh_protocol::{
 
 use super::{
     caller::{Caller, End},
+    healing,
     jobs::{find, live_one},
     mesh::counted,
 };
@@ -46,6 +47,12 @@ pub(super) async fn why(rooms: &Arc<Rooms>, caller: &mut Caller, text: &str) -> 
             ]
         }
     };
+    let view = rooms.ledger.view();
+    let found = healing::about(rooms, &view, job.base.as_str()).await;
+    let found = found
+        .into_iter()
+        .map(|text| format!("What a merge left behind: {text}."));
+    let sentences: Vec<String> = sentences.into_iter().chain(found).collect();
     caller.done(sentences.join("\n")).await
 }
 

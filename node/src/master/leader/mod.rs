@@ -1,10 +1,12 @@
 //! The leading master for one reign: drives the schedule, and writes what it decides.
 //!
 //! One loop owns the schedule and is the only writer; everything that waits for others runs beside it and comes back
-//! as an event. It ends with its reign. `asks` is what others want of it, `acts` what the schedule wants of others.
+//! as an event. It ends with its reign. `asks` is what others want of it, `acts` what the schedule wants of others,
+//! `heal` what a merge left behind.
 
 mod acts;
 mod asks;
+mod heal;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -74,6 +76,7 @@ enum Event {
         key: GenerationKey,
         result: Result<u64, String>,
     },
+    Trees(heal::Trees),
     Nothing,
 }
 
@@ -93,6 +96,7 @@ pub(super) struct Leader {
     changed: bool,
     /// Ends of jobs whose copies are not synced yet; each closes when it is done with.
     copying: Vec<watch::Receiver<()>>,
+    healing: heal::Healing,
     /// By tree and architecture; the environment is the repository's one.
     probes: BTreeMap<(Digest, Architecture), Probe>,
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
@@ -121,6 +125,7 @@ impl Leader {
             pace_again: None,
             changed: true,
             copying: Vec::new(),
+            healing: heal::Healing::default(),
             probes: BTreeMap::new(),
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -137,6 +142,7 @@ impl Leader {
         self.tell_workers();
         loop {
             self.drain().await;
+            self.heal();
             self.publish_generations();
             let wake = self.sleep_for();
             tokio::select! {
@@ -163,6 +169,7 @@ impl Leader {
             .next_wakeup()
             .into_iter()
             .chain(self.pace_again)
+            .chain(self.healing.next())
             .min();
         next.map_or(Duration::from_secs(60), |next| {
             next.since(clock::now()).max(Duration::from_millis(1))
@@ -191,6 +198,7 @@ impl Leader {
 
     async fn tell_view(&mut self) {
         self.changed = true;
+        self.healing.look();
         let view = self.rooms.ledger.view();
         self.forget_ended(&view);
         let update = self.catalogs.update(&self.rooms, &view).await;
@@ -214,6 +222,7 @@ impl Leader {
     }
 
     fn tell_workers(&mut self) {
+        self.healing.look_if_stuck();
         self.pending.push_back(Input::Workers(workers(&self.rooms)));
     }
 
@@ -264,6 +273,7 @@ impl Leader {
                     }
                 }
             }
+            Event::Trees(trees) => self.queue_rebuilds(trees).await,
             Event::Nothing => {}
         }
     }

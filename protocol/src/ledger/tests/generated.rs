@@ -122,7 +122,14 @@ impl Stage {
             .collect();
         self.cuts.extend(cut.map(|cut| (deed.subject, cut)));
         let standing = (0..deed.b as usize).map(node).collect();
-        let record = self.world.write(deed.author, [entry(Terms { cut, standing })]);
+        // Any time of the world, or none.
+        let quarantine = (deed.a % 2 == 1).then_some(deed.b * 8);
+        let terms = Terms {
+            cut,
+            standing,
+            quarantine,
+        };
+        let record = self.world.write(deed.author, [entry(terms)]);
         bundle.insert(0, record);
         self.bundles.push(bundle);
     }
@@ -159,7 +166,10 @@ fn content(kind: u8, deed: &Deed) -> Entry {
         JobState::Published,
     ];
     match kind {
-        12..=14 => package("foo", a, versions[b as usize]),
+        12..=14 => match versions[b as usize] {
+            Some(version) => package_by(subject, "foo", a, version),
+            None => package("foo", a, None),
+        },
         15 => setting("x", a, ["p", "q", "r", "s"][b as usize]),
         16 => job(1, a, states[b as usize].clone()),
         17 => binding("foo", "1-1", &b.to_le_bytes()),

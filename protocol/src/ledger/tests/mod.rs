@@ -1,9 +1,11 @@
 //! The laws of the ledger: orders are total, merging forgets the order of arrival, and verdicts mean what they say.
 
 mod generated;
+mod healing;
 mod merge;
 mod named;
 mod orders;
+mod quarantine;
 mod tree;
 mod verdicts;
 mod view;

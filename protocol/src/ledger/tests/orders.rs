@@ -62,7 +62,7 @@ fn entry(kind: u16) -> BoxedStrategy<Entry> {
     let read = numbers.prop_map(move |(a, b, flag, cut, version)| {
         let terms = || Terms {
             cut,
-            standing: Vec::new(),
+            ..Terms::default()
         };
         let states = [
             JobState::Queued,

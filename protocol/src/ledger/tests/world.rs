@@ -227,6 +227,7 @@ pub(super) fn edit(number: usize, edit: u64, roles: Roles, left: bool) -> Entry 
 pub(super) struct Terms {
     pub(super) cut: Option<Position>,
     pub(super) standing: Vec<NodeId>,
+    pub(super) quarantine: Option<u64>,
 }
 
 impl From<&Record> for Terms {
@@ -234,7 +235,7 @@ impl From<&Record> for Terms {
     fn from(last: &Record) -> Self {
         Self {
             cut: Some(last.position()),
-            standing: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -248,7 +249,7 @@ fn verdict(subject: usize, ruling: Ruling, terms: &Terms) -> Entry {
         ruling,
         cut: terms.cut,
         standing: terms.standing.clone(),
-        quarantine_since_ms: None,
+        quarantine_since_ms: terms.quarantine,
     }
     .entry(&node(subject))
     .unwrap()
@@ -261,7 +262,7 @@ fn statement(signer: &ToyKey, mesh: &MeshId, subject: usize, revoked: Option<u64
         generation: revoked.unwrap_or(0),
         cut: terms.cut,
         standing: terms.standing.clone(),
-        quarantine_since_ms: None,
+        quarantine_since_ms: terms.quarantine,
     };
     seal(&value, Purpose::Verdict, mesh, signer)
 }
@@ -344,6 +345,15 @@ pub(super) fn package(name: &str, generation: u64, version: Option<&str>) -> Ent
     package_value(name, generation, version)
         .entry(&package_key(name))
         .unwrap()
+}
+
+/// A release that a node built.
+pub(super) fn package_by(worker: usize, name: &str, generation: u64, version: &str) -> Entry {
+    let mut value = package_value(name, generation, Some(version));
+    if let Some(release) = &mut value.release {
+        release.worker = node(worker);
+    }
+    value.entry(&package_key(name)).unwrap()
 }
 
 pub(super) fn binding(name: &str, version: &str, archive: &[u8]) -> Entry {
