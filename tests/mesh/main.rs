@@ -10,6 +10,7 @@ mod entry;
 mod farm;
 mod keeping;
 mod lan;
+mod relay;
 mod take_over;
 mod trust;
 mod walls;

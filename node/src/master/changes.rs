@@ -17,7 +17,7 @@ use pacmesh_protocol::{
 };
 use pacmesh_signing::Certificate;
 
-use super::publish;
+use super::{horizon, publish};
 use crate::settings::{self, Settings};
 
 /// What a change writes, and which jobs it is about.
@@ -159,6 +159,7 @@ fn rebuild(
                 ..old
             };
             job.submitted_ms = crate::clock::wall_ms();
+            job.day = horizon::day_of_acceptance(view, job.submitted_ms);
             let id = job_id(mesh, &job)?;
             planned.entries.push(job.entry(&id)?);
             planned.jobs.push(AcceptedJob {

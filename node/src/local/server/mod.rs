@@ -17,6 +17,7 @@ mod nodes;
 mod office;
 mod pacman;
 mod parcels;
+mod past;
 mod status;
 mod verdicts;
 mod why;

@@ -39,7 +39,7 @@ use super::{
     changes, copies, entrants,
     generations::{self, Pace},
     handle::LeaderMessage,
-    publish,
+    horizon, publish,
     repair::{Ask, RepairHandle},
     submit::{self, Probed},
     verify::{self, Verified},
@@ -52,6 +52,8 @@ const ORDER_WAIT: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How far a deadline may lie from this clock (FORMATS, "Numbers": ± 120 s).
 const CLOCK_TOLERANCE_MS: u64 = 120_000;
+/// How often old days are looked for; they change once a day, and open jobs that hold them up end at any time.
+const HORIZON_PACE: Duration = Duration::from_secs(60);
 /// How long a failed write waits before it is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -89,6 +91,8 @@ pub(super) struct Leader {
     repair: RepairHandle,
     pace: Pace,
     pace_again: Option<pacmesh_protocol::machine::Instant>,
+    /// When old days are looked for again.
+    horizon_again: pacmesh_protocol::machine::Instant,
     /// Something changed since generations were last looked at.
     changed: bool,
     /// By tree and architecture; the environment is the repository's one.
@@ -117,6 +121,7 @@ impl Leader {
             catalogs: Catalogs::default(),
             pace: Pace::default(),
             pace_again: None,
+            horizon_again: clock::now(),
             changed: true,
             probes: BTreeMap::new(),
             prepared: BTreeMap::new(),
@@ -135,6 +140,7 @@ impl Leader {
         loop {
             self.drain().await;
             self.publish_generations();
+            self.raise_horizon().await;
             let wake = self.sleep_for();
             tokio::select! {
                 _ = ended.changed() => break,
@@ -160,6 +166,7 @@ impl Leader {
             .next_wakeup()
             .into_iter()
             .chain(self.pace_again)
+            .chain([self.horizon_again])
             .min();
         next.map_or(Duration::from_secs(60), |next| {
             next.since(clock::now()).max(Duration::from_millis(1))
@@ -182,7 +189,7 @@ impl Leader {
         let view = self.rooms.ledger.view();
         self.forget_ended(&view);
         let update = self.catalogs.update(&self.rooms, &view).await;
-        if !update.jobs.is_empty() || !update.catalogs.is_empty() {
+        if !update.jobs.is_empty() || !update.catalogs.is_empty() || !update.forgotten.is_empty() {
             self.pending.push_back(Input::View(Box::new(update)));
         }
     }
@@ -220,6 +227,26 @@ impl Leader {
                 let result = generations::publish(rooms, reign, key.clone(), index).await;
                 Event::Generation { key, result }
             });
+        }
+    }
+
+    /// Forgets the days that are old enough and have no open job.
+    async fn raise_horizon(&mut self) {
+        let now = clock::now();
+        if now < self.horizon_again {
+            return;
+        }
+        self.horizon_again = now + HORIZON_PACE;
+        let Some(day) = horizon::due(&self.rooms.ledger.view(), clock::wall_ms()) else {
+            return;
+        };
+        let written = match pacmesh_protocol::ledger::horizon::raise(day) {
+            Ok(entry) => self.write(vec![entry], None).await.map_err(|error| chain(&error)),
+            Err(error) => Err(error.to_string()),
+        };
+        match written {
+            Ok(_) => tracing::info!(day, "jobs of earlier days are forgotten"),
+            Err(error) => tracing::warn!(error, "the horizon could not be raised"),
         }
     }
 
