@@ -11,7 +11,10 @@ use pacmesh_protocol::{
     wire::{HASH_BATCH, Reply, Request},
 };
 
-use crate::{ledger, rooms::Rooms, transport::Service};
+use crate::{error::chain, ledger, master, rooms::Rooms, transport::Service};
+
+/// What a log brings.
+pub type LogStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// The service of a node; it is made before the rooms that it leads to, and answers nothing until they are there.
 #[derive(Debug, Clone, Default)]
@@ -41,15 +44,23 @@ impl Service for Receptionist {
         }
     }
 
-    async fn log(
-        &self,
-        _peer: NodeId,
-        job: JobId,
-        offset: u64,
-        follow: bool,
-    ) -> Result<BoxStream<'static, io::Result<Bytes>>, String> {
+    async fn log(&self, _peer: NodeId, job: JobId, offset: u64, follow: bool) -> Result<LogStream, String> {
         let rooms = self.rooms.get().ok_or("this node is starting")?;
         rooms.worker.log(rooms, job, offset, follow).await
+    }
+
+    async fn log_beyond(
+        &self,
+        _peer: NodeId,
+        worker: NodeId,
+        (job, offset, follow): (JobId, u64, bool),
+    ) -> Result<LogStream, String> {
+        let rooms = self.rooms.get().ok_or("this node is starting")?;
+        if worker == rooms.node {
+            return rooms.worker.log(rooms, job, offset, follow).await;
+        }
+        let log = rooms.transport.open_log(worker, job, offset, follow).await;
+        log.map_err(|error| chain(&error))
     }
 }
 
@@ -75,6 +86,7 @@ pub async fn answer(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply
         | Request::Copies
         | Request::CopySole
         | Request::JobStates { .. } => to_master(rooms, peer, request).await,
+        Request::Relay { errand } => master::run_errand(rooms, errand).await,
         Request::Probe { .. }
         | Request::Order { .. }
         | Request::Cancel { .. }
@@ -101,7 +113,17 @@ async fn to_master(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply 
             master.abdicated(peer, reign).await;
             Reply::Done
         }
-        Request::Carry { carried, relayed: _ } => Reply::Carried(master.carry(peer, carried).await),
+        Request::Carry { carried, relayed } => {
+            let leads_elsewhere = master
+                .leadership()
+                .master()
+                .is_some_and(|node| node != rooms.node);
+            Reply::Carried(if leads_elsewhere && !relayed && peer != rooms.node {
+                master::bring_change(rooms, peer, carried).await
+            } else {
+                master.carry(peer, carried).await
+            })
+        }
         Request::Knock { knock } => Reply::Knock(master.knock_here(*knock).await),
         Request::Prepared { job, fence, version } => master.prepared(peer, job, fence, version).await,
         Request::Report { report } => master.report(peer, *report).await,

@@ -15,6 +15,9 @@ pub const COPIES: &str = "replication.copies";
 /// What the master asks of signatures (DESIGN, "Publishing").
 pub const VERIFY: &str = "sign.verify";
 
+/// For how many days ended jobs are remembered (FORMATS, "Numbers": horizon).
+pub const HORIZON_DAYS: &str = "ledger.horizon_days";
+
 /// The architectures of a repository, separated by spaces.
 pub fn arches_of(repository: &RepositoryName) -> String {
     format!("repository.{repository}.arches")
@@ -35,7 +38,7 @@ pub fn drain_of(node: &pacmesh_protocol::ids::NodeId) -> String {
 pub enum SettingError {
     /// No such name.
     #[error(
-        "'{0}' is not a setting: known are {COPIES}, {VERIFY}, {MAKEPKG_CONF}, {REPOSITORIES}, repository.NAME.arches"
+        "'{0}' is not a setting: known are {COPIES}, {VERIFY}, {HORIZON_DAYS}, {MAKEPKG_CONF}, {REPOSITORIES}, repository.NAME.arches"
     )]
     Unknown(String),
     /// Not a value of it.
@@ -61,7 +64,7 @@ pub fn check(name: &str, value: &str) -> Result<(), SettingError> {
     };
     let words = |valid: fn(&str) -> bool| !value.trim().is_empty() && value.split_whitespace().all(valid);
     let known = match name {
-        COPIES | VERIFY | MAKEPKG_CONF | REPOSITORIES => true,
+        COPIES | VERIFY | HORIZON_DAYS | MAKEPKG_CONF | REPOSITORIES => true,
         _ => {
             let part = name
                 .strip_prefix("repository.")
@@ -82,6 +85,9 @@ pub fn check(name: &str, value: &str) -> Result<(), SettingError> {
     match name {
         COPIES if !value.parse::<u32>().is_ok_and(|n| (1..=16).contains(&n)) => {
             wrong("a number from 1 to 16")
+        }
+        HORIZON_DAYS if !value.parse::<u32>().is_ok_and(|n| (1..=36_500).contains(&n)) => {
+            wrong("a number of days from 1 to 36500")
         }
         VERIFY if value.parse::<Demand>().is_err() => wrong("required, present or copy"),
         REPOSITORIES if !words(|word| word.parse::<RepositoryName>().is_ok()) => wrong("repository names"),
@@ -130,6 +136,13 @@ impl Settings<'_> {
     /// How many copies are wanted; 2 by default (FORMATS, "Numbers").
     pub fn copies(&self) -> u32 {
         self.get(COPIES).and_then(|value| value.parse().ok()).unwrap_or(2)
+    }
+
+    /// For how many days ended jobs are remembered; 180 by default.
+    pub fn horizon_days(&self) -> u32 {
+        self.get(HORIZON_DAYS)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(180)
     }
 
     /// What is asked of signatures; `required` by default.

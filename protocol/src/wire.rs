@@ -176,6 +176,50 @@ pub enum Request {
     /// "I am about to go: have others keep what only I hold." To the master; answered by [`Reply::Blobs`] with what is
     /// still only there, when that is nothing or when nothing more can be done.
     CopySole,
+    /// Ask the master this for me, I cannot reach it. Answered as the master answers, and never passed on further.
+    Relay {
+        /// What.
+        errand: Errand,
+    },
+    /// [`Request::Log`] of an attempt on another node, which the asker cannot reach.
+    LogBeyond {
+        /// Who runs or ran it.
+        worker: NodeId,
+        /// Which job.
+        job: JobId,
+        /// First byte wanted.
+        offset: u64,
+        /// Go on until the attempt ends.
+        follow: bool,
+    },
+}
+
+/// What a member brings to the master for a neighbour, besides changes. No request holds another: whoever decodes one
+/// must know how deep it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Errand {
+    /// [`Request::Knock`].
+    Knock {
+        /// Knock and session binding.
+        knock: Box<CarriedKnock>,
+    },
+    /// [`Request::JobStates`].
+    JobStates {
+        /// Empty: all open ones.
+        jobs: Vec<JobId>,
+    },
+    /// [`Request::Copies`].
+    Copies,
+}
+
+impl From<Errand> for Request {
+    fn from(errand: Errand) -> Self {
+        match errand {
+            Errand::Knock { knock } => Self::Knock { knock },
+            Errand::JobStates { jobs } => Self::JobStates { jobs },
+            Errand::Copies => Self::Copies,
+        }
+    }
 }
 
 /// What comes before a blob's bytes.

@@ -11,6 +11,7 @@ mod farm;
 mod heal;
 mod keeping;
 mod lan;
+mod relay;
 mod survival;
 mod take_over;
 mod torture;

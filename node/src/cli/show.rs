@@ -75,9 +75,13 @@ pub(super) async fn nodes(home: &Home, json: bool) -> Result<(), Failure> {
                 };
                 let builds = format!("{}/{}", node.running, node.slots);
                 let id = print::short(&node.id).to_owned();
+                let state = match node.relayed {
+                    true => format!("{} to others", node.state),
+                    false => node.state,
+                };
                 vec![
                     node.name,
-                    node.state,
+                    state,
                     node.roles.join(","),
                     builds,
                     node.environment,

@@ -7,9 +7,11 @@ use std::sync::{
 };
 
 use pacmesh_protocol::{
+    codec,
     ids::{Digest, Incarnation, RecordHash, RequestId},
     ledger::{
         Ledger, Merged,
+        horizon::Overtaken,
         named::Named,
         record::{Entry, Record, RecordV1, ReignId},
         view::View,
@@ -30,6 +32,12 @@ use crate::clock;
 const GROUP: usize = 256;
 /// How often loading tries again what an order of arrival made it drop.
 const LOAD_PASSES: usize = 8;
+/// Where overtaken jobs are kept until something newer stands in their place.
+const OVERTAKEN: &str = "overtaken-jobs";
+/// Most overtaken jobs that are remembered; the newest.
+const OVERTAKEN_KEPT: usize = 32;
+/// Greatest length of their encoding, in bytes: three names, a version and change for each.
+const OVERTAKEN_BYTES: usize = 64 << 10;
 /// Greatest step over its own incarnation that a node believes: two Unix times are never further apart until 2106.
 const INCARNATION_STEP: u64 = 1 << 32;
 
@@ -86,6 +94,7 @@ pub(super) struct Outside {
 pub(super) struct Opened {
     pub(super) view: watch::Receiver<Arc<View>>,
     pub(super) root: watch::Receiver<Digest>,
+    pub(super) overtaken: watch::Receiver<Arc<Vec<Overtaken>>>,
 }
 
 /// The thread's body: opens, says so, serves until it is closed, its handles are gone or the disk fails.
@@ -116,6 +125,8 @@ struct Actor {
     outside: Outside,
     view: watch::Sender<Arc<View>>,
     root: watch::Sender<Digest>,
+    /// Jobs of this node that fell behind the horizon before they had ended.
+    overtaken: watch::Sender<Arc<Vec<Overtaken>>>,
     changes: Changes,
     waiting: Vec<Waiting>,
 }
@@ -125,6 +136,11 @@ impl Actor {
         let Setup { key, verify, outside } = setup;
         let mut ledger = Ledger::new(owner.mesh, owner.node, verify);
         load(&mut ledger, store.records()?);
+        // Those were told when it happened.
+        ledger.take_overtaken();
+        let kept = store.meta(OVERTAKEN)?;
+        let kept = kept.and_then(|bytes| codec::decode::<Vec<Overtaken>>(&bytes, OVERTAKEN_BYTES).ok());
+        let (overtaken, watched_overtaken) = watch::channel(Arc::new(kept.unwrap_or_default()));
         let (view, watched_view) = watch::channel(ledger.view());
         let (root, watched_root) = watch::channel(ledger.tree().root());
         outside.incarnation.store(owner.incarnation, Ordering::Release);
@@ -136,6 +152,7 @@ impl Actor {
             outside,
             view,
             root,
+            overtaken,
             changes: Changes::default(),
             waiting: Vec::new(),
         };
@@ -144,6 +161,7 @@ impl Actor {
             Opened {
                 view: watched_view,
                 root: watched_root,
+                overtaken: watched_overtaken,
             },
         ))
     }
@@ -336,6 +354,7 @@ impl Actor {
 
     /// Syncs what was done, shows it, then answers everybody who waits.
     fn settle(&mut self) -> Result<(), ()> {
+        let overtaken = self.note_overtaken();
         let changes = std::mem::take(&mut self.changes);
         let synced = if changes.is_empty() {
             Ok(())
@@ -344,6 +363,9 @@ impl Actor {
         };
         let outcome = match synced {
             Ok(()) => {
+                if let Some(overtaken) = overtaken {
+                    self.overtaken.send_replace(Arc::new(overtaken));
+                }
                 self.publish(changes);
                 Ok(())
             }
@@ -357,6 +379,35 @@ impl Actor {
             answer(outcome.clone());
         }
         outcome.map_err(|_| ())
+    }
+
+    /// The overtaken jobs after these changes, if they are others than before: new ones come, and a job of the same base
+    /// that was asked for later takes one away.
+    fn note_overtaken(&mut self) -> Option<Vec<Overtaken>> {
+        let new = self.ledger.take_overtaken();
+        let before = self.overtaken.borrow().clone();
+        if new.is_empty() && (before.is_empty() || !self.changes.changes_records()) {
+            return None;
+        }
+        for job in &new {
+            tracing::warn!(job = %job.job.short(), base = %job.base, "a job is too old: build it again");
+        }
+        let view = self.ledger.view();
+        let mut all: Vec<Overtaken> = before.iter().cloned().chain(new).collect();
+        all.retain(|old| {
+            let mut jobs = view.jobs().map(|(_, job)| job);
+            !jobs.any(|job| {
+                (&job.repository, &job.base) == (&old.repository, &old.base)
+                    && job.submitted_ms > old.submitted_ms
+            })
+        });
+        all.drain(..all.len().saturating_sub(OVERTAKEN_KEPT));
+        if all == *before {
+            return None;
+        }
+        let bytes = codec::encode(&all, OVERTAKEN_BYTES).unwrap_or_default();
+        self.changes.meta.insert(OVERTAKEN.to_owned(), bytes);
+        Some(all)
     }
 
     fn publish(&mut self, changes: Changes) {
@@ -385,7 +436,7 @@ impl Actor {
 
 /// Merges what was kept; a record that only a cut keeps may come before the verdict that names the cut.
 fn load(ledger: &mut Ledger, mut records: Vec<Record>) {
-    records.sort_by_cached_key(|record| (!Ledger::is_urgent(record), record.hash()));
+    records.sort_by_cached_key(|record| (Ledger::turn(record), record.hash()));
     for _ in 0..LOAD_PASSES {
         let before = records.len();
         for record in &records {

@@ -12,6 +12,7 @@ use pacmesh_protocol::{
     ids::{Digest, Incarnation, MeshId, RecordHash, RequestId},
     ledger::{
         Ledger,
+        horizon::Overtaken,
         named::Named,
         record::{Entry, Record, ReignId},
         view::View,
@@ -49,6 +50,7 @@ pub struct LedgerHandle {
     verify: Arc<dyn Verify>,
     view: watch::Receiver<Arc<View>>,
     root: watch::Receiver<Digest>,
+    overtaken: watch::Receiver<Arc<Vec<Overtaken>>>,
     added: broadcast::Sender<Arc<Vec<Record>>>,
     incarnation: Arc<AtomicU64>,
     end: Arc<OnceLock<Arc<str>>>,
@@ -108,13 +110,18 @@ impl LedgerHandle {
         let Ok(opened) = wait.await else {
             return Ok(None);
         };
-        let Opened { view, root } = opened?;
+        let Opened {
+            view,
+            root,
+            overtaken,
+        } = opened?;
         Ok(Some(Self {
             queue,
             mesh,
             verify,
             view,
             root,
+            overtaken,
             added,
             incarnation,
             end,
@@ -176,6 +183,11 @@ impl LedgerHandle {
     /// The digest over all records.
     pub fn root(&self) -> Digest {
         *self.root.borrow()
+    }
+
+    /// Jobs asked for here, or accepted here, that fell behind the horizon before they had ended.
+    pub fn overtaken(&self) -> Arc<Vec<Overtaken>> {
+        self.overtaken.borrow().clone()
     }
 
     /// The first level of the digest tree.
@@ -294,6 +306,6 @@ fn verified(records: Vec<Signed>, mesh: &MeshId, verify: &dyn Verify) -> (Vec<Re
             Err(error) => refused.push(chain(&error)),
         }
     }
-    believed.sort_by_cached_key(|record| (!Ledger::is_urgent(record), record.author(), record.position()));
+    believed.sort_by_cached_key(|record| (Ledger::turn(record), record.author(), record.position()));
     (believed, refused)
 }

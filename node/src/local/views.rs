@@ -128,6 +128,8 @@ pub struct NodeView {
     pub version: String,
     /// Milliseconds since it last answered; 0 for this node.
     pub last_seen_ms: u64,
+    /// Alive by the word of others only: this node does not reach it.
+    pub relayed: bool,
 }
 
 /// One line of `jobs --json`.

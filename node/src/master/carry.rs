@@ -6,16 +6,19 @@ use pacmesh_protocol::{
     entry::{CarriedKnock, KnockReply},
     ids::{NodeId, RequestId},
     signed::{Purpose, Signed},
-    wire::{AcceptedJob, Carried, CarriedReply, Change, FRAME_LIMIT, Reply, Request},
+    wire::{AcceptedJob, Carried, CarriedReply, Change, Errand, FRAME_LIMIT, Reply, Request},
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::relay;
 use crate::{clock, rooms::Rooms};
 
 /// How long a node holds a change while no master is in reach (FORMATS, "Who writes, and requests").
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that a master may take: probes of a large submission and the wait for copies.
-const ANSWER: Duration = Duration::from_secs(300);
+pub(super) const ANSWER: Duration = Duration::from_secs(300);
+/// The longest that a master may take for somebody at a door.
+pub(super) const KNOCK: Duration = Duration::from_secs(20);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -41,8 +44,8 @@ pub async fn carry(rooms: &Arc<Rooms>, body: Change) -> Result<Accepted, String>
     let mut leadership = rooms.master.watch();
     loop {
         let master = leadership.borrow_and_update().master();
-        if let Some(master) = master {
-            match timeout_at(end, bring(rooms, master, &signed)).await {
+        for bearer in ways(rooms, master) {
+            match timeout_at(end, bring(rooms, bearer, &signed)).await {
                 Ok(Some(CarriedReply::Accepted { jobs, copies })) => return Ok((jobs, copies)),
                 Ok(Some(CarriedReply::Refused { reason })) => return Err(reason),
                 Ok(Some(CarriedReply::NotMaster { .. }) | None) => {}
@@ -72,36 +75,35 @@ fn no_master(rooms: &Rooms) -> String {
     )
 }
 
-async fn bring(rooms: &Arc<Rooms>, master: NodeId, carried: &Signed) -> Option<CarriedReply> {
+/// Whom to ask: the master, or where it is out of reach those who may bring it a change.
+fn ways(rooms: &Rooms, master: Option<NodeId>) -> Vec<NodeId> {
+    match master {
+        Some(master) if relay::is_in_reach(rooms, &master) => vec![master],
+        master => relay::bearers(rooms).into_iter().chain(master).collect(),
+    }
+}
+
+async fn bring(rooms: &Arc<Rooms>, bearer: NodeId, carried: &Signed) -> Option<CarriedReply> {
     let request = Request::Carry {
         carried: carried.clone(),
         relayed: false,
     };
-    match rooms.ask(master, request, ANSWER).await {
+    match rooms.ask(bearer, request, ANSWER).await {
         Ok(Reply::Carried(reply)) => Some(reply),
         Ok(_) => None,
         Err(error) => {
-            tracing::debug!(master = %master.short(), error, "a change was not answered");
+            tracing::debug!(bearer = %bearer.short(), error, "a change was not answered");
             None
         }
     }
 }
 
-/// Brings a knock to the master.
+/// Brings a knock to the master, itself or through a member.
 pub(crate) async fn bring_knock(rooms: &Arc<Rooms>, knock: CarriedKnock) -> KnockReply {
-    let Some(master) = rooms.master.leadership().master() else {
-        return KnockReply::Wait;
+    let knock = Errand::Knock {
+        knock: Box::new(knock),
     };
-    match rooms
-        .ask(
-            master,
-            Request::Knock {
-                knock: Box::new(knock),
-            },
-            Duration::from_secs(20),
-        )
-        .await
-    {
+    match relay::ask_master(rooms, knock, KNOCK).await {
         Ok(Reply::Knock(reply)) => reply,
         _ => KnockReply::Wait,
     }

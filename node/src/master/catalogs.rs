@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use pacmesh_protocol::{
     codec,
     ids::{Digest, JobId},
     ledger::{kinds::JobV1, view::View},
-    membership::MemberState,
+    membership::{MemberState, Seen},
     names::{Architecture, RepositoryName},
     roles::Role,
     schedule::{Catalog, CatalogPackage, Liveness, ViewUpdate, WorkerState},
@@ -17,11 +18,15 @@ use pacmesh_protocol::{
 };
 
 use crate::{
-    repository::meta::PackageMeta, rooms::Rooms, settings::Settings, vitals, worker::provides::HostProvides,
+    clock, repository::meta::PackageMeta, rooms::Rooms, settings::Settings, vitals,
+    worker::provides::HostProvides,
 };
 
 /// Greatest length of an encoded package metadata blob, in bytes: 64 MiB of file names and change.
 pub(super) const META_LIMIT: usize = 66 << 20;
+
+/// How long the master leaves its work to a worker that it does not reach any longer, though others do.
+const BEYOND_REACH: Duration = Duration::from_secs(30);
 
 /// What the catalogs were made of at the last look, so that only differences are told.
 #[derive(Debug, Default)]
@@ -50,7 +55,8 @@ impl Catalogs {
             }
         }
         // Memory is that of the view: what it no longer has is forgotten.
-        self.jobs.retain(|id, _| view.job(id).is_some());
+        let gone = self.jobs.extract_if(.., |id, _| view.job(id).is_none());
+        update.forgotten = gone.map(|(id, _)| id).collect();
         let shown: BTreeSet<Digest> = view.all_releases().map(|(_, release)| release.meta).collect();
         self.needs.retain(|meta, _| shown.contains(meta));
         let settings = Settings(view);
@@ -139,6 +145,16 @@ fn host_names(rooms: &Rooms) -> BTreeSet<String> {
         .collect()
 }
 
+/// A member that only a third reaches gets nothing new from here. It keeps what it builds for a while; after that another
+/// one builds it too, and whatever is reported first counts.
+fn liveness_beyond(seen: &Seen) -> Liveness {
+    let silent = seen.last_ack.map(|ack| clock::now().since(ack));
+    match silent {
+        Some(silent) if silent < BEYOND_REACH => Liveness::Suspect,
+        _ => Liveness::Lost,
+    }
+}
+
 /// All members that may build, as discovery sees them.
 pub(super) fn workers(rooms: &Rooms) -> Vec<WorkerState> {
     let view = rooms.ledger.view();
@@ -150,13 +166,12 @@ pub(super) fn workers(rooms: &Rooms) -> Vec<WorkerState> {
         .filter_map(|member| {
             let record = table.record(&member.id)?;
             let liveness = match table.state(&member.id) {
-                // A member that only a third reaches keeps what it builds, and gets nothing new from here.
-                Some(MemberState::Alive)
-                    if table.members.get(&member.id).is_some_and(|seen| seen.relayed) =>
-                {
-                    Liveness::Suspect
-                }
-                None | Some(MemberState::Alive) => Liveness::Alive,
+                Some(MemberState::Alive) => table
+                    .members
+                    .get(&member.id)
+                    .filter(|seen| seen.relayed)
+                    .map_or(Liveness::Alive, liveness_beyond),
+                None => Liveness::Alive,
                 Some(MemberState::Suspect) => Liveness::Suspect,
                 Some(MemberState::Lost) if somebody_to_ask => Liveness::Lost,
                 Some(MemberState::Lost) => Liveness::Unheard,

@@ -18,7 +18,7 @@ use pacmesh_protocol::{
 };
 use pacmesh_signing::Certificate;
 
-use super::publish;
+use super::{horizon, publish};
 use crate::settings::{self, Settings};
 
 /// What a change writes, and which jobs it is about.
@@ -160,6 +160,7 @@ fn rebuild(
                 ..old
             };
             job.submitted_ms = crate::clock::wall_ms();
+            job.day = horizon::day_of_acceptance(view, job.submitted_ms);
             let id = job.id(mesh)?;
             planned.entries.push(job.entry(&id)?);
             planned.jobs.push(AcceptedJob {

@@ -168,16 +168,16 @@ impl ReignDriver {
     }
 
     async fn tell_table(&mut self, table: &Table) {
-        let there = table
-            .members
-            .iter()
-            .filter(|(_, seen)| {
-                matches!(seen.state, MemberState::Alive | MemberState::Suspect) && !seen.relayed
-            })
-            .filter_map(|(node, seen)| Some((*node, seen.record.as_ref()?.incarnation)))
-            .chain([(self.rooms.node, self.rooms.ledger.incarnation())])
-            .collect();
-        self.feed(Input::Alive(there)).await;
+        let (mut alive, mut relayed) = (BTreeMap::new(), BTreeMap::new());
+        for (node, seen) in &table.members {
+            let there = matches!(seen.state, MemberState::Alive | MemberState::Suspect);
+            if let Some(record) = seen.record.as_ref().filter(|_| there) {
+                let reached = if seen.relayed { &mut relayed } else { &mut alive };
+                reached.insert(*node, record.incarnation);
+            }
+        }
+        alive.insert(self.rooms.node, self.rooms.ledger.incarnation());
+        self.feed(Input::Reach { alive, relayed }).await;
         for (member, seen) in &table.members {
             if let Some(record) = &seen.record {
                 self.feed(Input::Heard {

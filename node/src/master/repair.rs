@@ -14,7 +14,7 @@ use pacmesh_protocol::{
     ids::{Digest, NodeId},
     ledger::named::{Named, Need},
     roles::Role,
-    wire::{CopiesState, Reply, Request},
+    wire::{self, CopiesState, Reply, Request},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -22,7 +22,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::copies::{KEEP_WAIT, count_copies, replicas};
+use super::{
+    copies::{KEEP_WAIT, count_copies, replicas},
+    relay,
+};
 use crate::{clock, rooms::Rooms, settings::Settings};
 
 /// Most questions that wait for the task.
@@ -314,11 +317,8 @@ fn blobs_of(answer: Result<Reply, String>) -> Option<BTreeSet<Digest>> {
 
 /// How the copies stand, by the word of the master; where there is none, as far as this node reaches.
 pub async fn copies_state(rooms: &Arc<Rooms>) -> CopiesState {
-    if let Some(master) = rooms.master.leadership().master()
-        && let Ok(Reply::Copies(state)) = rooms
-            .ask(master, Request::Copies, STANDING_WAIT + Duration::from_secs(1))
-            .await
-    {
+    let patience = STANDING_WAIT + Duration::from_secs(1);
+    if let Ok(Reply::Copies(state)) = relay::ask_master(rooms, wire::Errand::Copies, patience).await {
         return state;
     }
     let wanted = Settings(&rooms.ledger.view()).copies();

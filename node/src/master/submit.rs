@@ -23,6 +23,7 @@ use super::{
     catalogs::workers,
     changes::{repository_of, requeued},
     copies::{self, Copies},
+    horizon,
 };
 use crate::{
     clock,
@@ -48,7 +49,14 @@ pub(super) struct Probed {
 }
 
 /// The slow part: keeps the trees, and has them probed.
-pub(super) async fn probe(rooms: Arc<Rooms>, reign: ReignId, carried: Carried) -> Result<Probed, String> {
+///
+/// The trees are with the origin, and with `bearer`, which may be the only one of both in reach.
+pub(super) async fn probe(
+    rooms: Arc<Rooms>,
+    reign: ReignId,
+    bearer: NodeId,
+    carried: Carried,
+) -> Result<Probed, String> {
     let Change::Submit {
         repository,
         arches,
@@ -68,7 +76,8 @@ pub(super) async fn probe(rooms: Arc<Rooms>, reign: ReignId, carried: Carried) -
     let view = rooms.ledger.view();
     let repository = repository_of(&view, repository.as_ref())?;
     let trees: Vec<Digest> = sources.iter().map(|source| source.tree).collect();
-    let missing = rooms.obtain(&trees, &[carried.origin]).await;
+    let holders = vec![bearer, carried.origin];
+    let missing = rooms.obtain(&trees, &holders).await;
     if !missing.is_empty() {
         return Err(
             "the sources could not be fetched from the node where this was typed: is it in reach?".to_owned(),
@@ -81,7 +90,7 @@ pub(super) async fn probe(rooms: Arc<Rooms>, reign: ReignId, carried: Carried) -
         .await
         .map_err(|error| format!("no room for the sources: {error}"))?;
     let kept = trees.iter().copied().chain([makepkg_conf]).collect();
-    let copies = copies::keep(&rooms, kept, vec![carried.origin]).await;
+    let copies = copies::keep(&rooms, kept, holders).await;
     if copies.holders.is_empty() {
         return Err(
             "no storage in reach: start a machine with the role storage ('pacmesh nodes')".to_owned(),
@@ -351,18 +360,12 @@ fn new_job(
         snapshot: None,
         environment: probed.environment.clone(),
         epoch: source.epoch.min(now / 1000),
-        day: day(view, now),
+        day: horizon::day_of_acceptance(view, now),
         submitter: probed.carried.origin,
         submitted_ms: now,
         deliver: Deliver::Repository,
         end: None,
     }
-}
-
-/// Days since the founding.
-pub(super) fn day(view: &View, now_ms: u64) -> u32 {
-    let founded = view.founder().map_or(now_ms, |founder| founder.admitted_ms);
-    (now_ms.saturating_sub(founded) / 86_400_000) as u32
 }
 
 /// Queues a job that is new, failed or cancelled; the same request twice is one job.

@@ -96,9 +96,35 @@ impl Transport {
         offset: u64,
         follow: bool,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, RequestError> {
+        self.open_log_by(node, Request::Log { job, offset, follow }).await
+    }
+
+    /// Follows the log of an attempt on `worker` through `node`, which reaches it.
+    pub async fn open_log_beyond(
+        &self,
+        node: NodeId,
+        worker: NodeId,
+        job: JobId,
+        offset: u64,
+        follow: bool,
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>, RequestError> {
+        let request = Request::LogBeyond {
+            worker,
+            job,
+            offset,
+            follow,
+        };
+        self.open_log_by(node, request).await
+    }
+
+    async fn open_log_by(
+        &self,
+        node: NodeId,
+        request: Request,
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>, RequestError> {
         let limit = log::OPENING;
         let opening = async {
-            let (link, answer) = self.send(node, &Request::Log { job, offset, follow }).await?;
+            let (link, answer) = self.send(node, &request).await?;
             log::open(link, answer).await
         };
         timeout(limit, opening)

@@ -7,7 +7,10 @@ use futures::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use pacmesh_protocol::{ids::JobId, wire::Reply};
+use pacmesh_protocol::{
+    ids::{JobId, NodeId},
+    wire::Reply,
+};
 use quinn::SendStream;
 use tokio::time::timeout;
 
@@ -28,10 +31,11 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Greatest piece of a log in one frame, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Answers one request for a log.
+/// Answers one request for a log: of this node's attempt, or of that on `worker`.
 pub(super) async fn serve(
     inner: &Inner,
     link: &Link,
+    worker: Option<NodeId>,
     (job, offset, follow): (JobId, u64, bool),
     mut send: SendStream,
 ) -> Result<(), FrameError> {
@@ -41,7 +45,14 @@ pub(super) async fn serve(
     let Ok(_permit) = link.logs.try_acquire() else {
         return end(&mut send, &refuse("this node follows too many logs already")).await;
     };
-    let log = match inner.service.log(link.peer, job, offset, follow).await {
+    let opened = match worker {
+        None => inner.service.log(link.peer, job, offset, follow).await,
+        Some(worker) => {
+            let of = (job, offset, follow);
+            inner.service.log_beyond(link.peer, worker, of).await
+        }
+    };
+    let log = match opened {
         Ok(log) => log,
         Err(reason) => return end(&mut send, &refuse(&reason)).await,
     };

@@ -86,6 +86,14 @@ pub trait Service: Send + Sync {
         offset: u64,
         follow: bool,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, String>;
+
+    /// The same for an attempt on `worker`, which `peer` cannot reach.
+    async fn log_beyond(
+        &self,
+        peer: NodeId,
+        worker: NodeId,
+        of: (JobId, u64, bool),
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>, String>;
 }
 
 /// What happened to the connection with a member.

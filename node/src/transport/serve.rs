@@ -48,7 +48,15 @@ async fn answer(
         .map_err(late)??;
     match request {
         Request::Blob { blob, offset } => blob::serve(inner, link, blob, offset, send).await,
-        Request::Log { job, offset, follow } => log::serve(inner, link, (job, offset, follow), send).await,
+        Request::Log { job, offset, follow } => {
+            log::serve(inner, link, None, (job, offset, follow), send).await
+        }
+        Request::LogBeyond {
+            worker,
+            job,
+            offset,
+            follow,
+        } => log::serve(inner, link, Some(worker), (job, offset, follow), send).await,
         request => {
             let reply = inner.service.request(link.peer, request).await;
             write_reply(&mut send, &reply).await?;

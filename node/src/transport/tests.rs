@@ -152,6 +152,15 @@ impl Service for Double {
             .map(|piece| piece.map_err(io::Error::from))
             .boxed())
     }
+
+    async fn log_beyond(
+        &self,
+        peer: NodeId,
+        _worker: NodeId,
+        (job, offset, follow): (JobId, u64, bool),
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>, String> {
+        self.log(peer, job, offset, follow).await
+    }
 }
 
 /// One running node.

@@ -114,10 +114,8 @@ impl Constitution {
     pub(super) fn of(ledger: &Ledger) -> Self {
         let authority = Authority::of(ledger);
         let mut entrances: Vec<Entrance<'_>> = ledger
-            .slots
-            .range((Kind::Admission as u16, Vec::new(), NodeId([0; 32]))..)
-            .take_while(|((kind, ..), _)| *kind == Kind::Admission as u16)
-            .flat_map(|((_, _, author), slot)| entrances(*author, slot))
+            .kind(Kind::Admission)
+            .flat_map(|(author, slot)| entrances(*author, slot))
             .collect();
         entrances.sort_by_key(|entrance| {
             (
@@ -286,13 +284,8 @@ impl Constitution {
     /// Applies edits: names, fewer roles, leaves. The leading master writes them for whoever asks, a senior's own leave
     /// too, so seats do not matter here; an edit takes back nothing that its subject has said.
     fn edit(&mut self, ledger: &Ledger) {
-        let kind = Kind::Member as u16;
         let mut greatest: BTreeMap<NodeId, (&Rank, &super::kinds::MemberV1)> = BTreeMap::new();
-        for ((_, _, author), slot) in ledger
-            .slots
-            .range((kind, Vec::new(), NodeId([0; 32]))..)
-            .take_while(|((k, ..), _)| *k == kind)
-        {
+        for (author, slot) in ledger.kind(Kind::Member) {
             for Candidate { rank, fact } in slot {
                 let Fact::Member(node, value) = &**fact else {
                     continue;
@@ -421,13 +414,8 @@ impl Ruling {
 type Verdicts<'a> = BTreeMap<NodeId, Vec<(NodeId, &'a Rank, &'a VerdictV1)>>;
 
 fn verdicts(ledger: &Ledger) -> Verdicts<'_> {
-    let kind = Kind::Verdict as u16;
     let mut verdicts = Verdicts::new();
-    let slots = ledger
-        .slots
-        .range((kind, Vec::new(), NodeId([0; 32]))..)
-        .take_while(|((k, ..), _)| *k == kind);
-    for ((_, _, author), slot) in slots {
+    for (author, slot) in ledger.kind(Kind::Verdict) {
         for Candidate { rank, fact } in slot {
             if let Fact::Verdict(subject, verdict) = &**fact {
                 verdicts

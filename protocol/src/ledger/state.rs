@@ -3,6 +3,7 @@
 //! Per key and author the K greatest values; where a verdict cuts an author, also the K greatest at or below each cut,
 //! so that voiding what came later brings back what was in force before. A record stays while any entry of it is kept.
 //! Verdicts are never dropped, so cuts only ever grow in number, and adding records in any order ends in the same set.
+//! A value of a job before the [`horizon`] counts as not kept; values of one job with different days do not compete.
 //! A verdict is expected to come together with the subject's records at or below its cut (FORMATS, "Verdicts"), and is
 //! merged before them ([`Ledger::is_urgent`]).
 
@@ -12,14 +13,19 @@ use std::{
 };
 
 use super::{
+    horizon::{self, HORIZON, Overtaken},
     order::{Fact, Rank},
     record::{Position, Record},
     tree::DigestTree,
     view::View,
 };
 use crate::{
-    ids::{MeshId, NodeId, RecordHash},
-    ledger::kinds::{Kind, VerdictV1},
+    codec,
+    ids::{JobId, MeshId, NodeId, RecordHash},
+    ledger::{
+        kinds::{JobState, JobV1, Kind, VerdictV1},
+        record::{Entry, KEY_LIMIT},
+    },
     signed::Verify,
 };
 
@@ -28,12 +34,12 @@ use crate::{
 pub enum Merged {
     /// Kept; these are kept no longer.
     Added {
-        /// Outranked in every entry.
+        /// Outranked in every entry, or behind the horizon.
         dropped: Vec<RecordHash>,
     },
     /// It was there.
     Known,
-    /// Outranked in every entry by what is there; not kept.
+    /// Outranked in every entry by what is there, or behind the horizon; not kept.
     Stale,
     /// It says nothing that could be kept.
     Refused(String),
@@ -52,8 +58,12 @@ impl Candidate {
     }
 }
 
-/// Kind, key bytes and author: whose values of what are ranked against each other.
+/// Kind, key bytes and author: whose values of what are ranked against each other. Behind the key of a job stands its
+/// day.
 type Slot = (u16, Vec<u8>, NodeId);
+
+/// Most overtaken jobs that wait to be asked for.
+const OVERTAKEN_LIMIT: usize = 64;
 
 /// The records that a node holds.
 #[derive(Debug)]
@@ -69,6 +79,8 @@ pub struct Ledger {
     places: BTreeMap<(NodeId, u64, u64), BTreeSet<RecordHash>>,
     tree: DigestTree,
     unread: BTreeSet<RecordHash>,
+    horizon: u32,
+    overtaken: Vec<Overtaken>,
     view: Option<Arc<View>>,
 }
 
@@ -85,6 +97,8 @@ impl Ledger {
             places: BTreeMap::new(),
             tree: DigestTree::default(),
             unread: BTreeSet::new(),
+            horizon: 0,
+            overtaken: Vec::new(),
             view: None,
         }
     }
@@ -103,9 +117,21 @@ impl Ledger {
         self.records.insert(hash, record.clone());
         self.tree.insert(hash);
         self.view = None;
-        Merged::Added {
-            dropped: self.drop_outranked_by(&record),
+        let mut dropped = self.drop_outranked_by(&record);
+        if horizon::is_moved_by(&record) {
+            dropped.extend(self.follow_horizon());
         }
+        Merged::Added { dropped }
+    }
+
+    /// The horizon in force, in days since the founding: jobs of days before it are forgotten.
+    pub const fn horizon(&self) -> u32 {
+        self.horizon
+    }
+
+    /// Open jobs of this node that fell behind the horizon since the last call.
+    pub fn take_overtaken(&mut self) -> Vec<Overtaken> {
+        std::mem::take(&mut self.overtaken)
     }
 
     /// Whether a record is held.
@@ -149,12 +175,24 @@ impl Ledger {
 
     /// Admissions and verdicts go before everything else: they decide whose other records count.
     pub fn is_urgent(record: &Record) -> bool {
-        let urgent = [Kind::Admission as u16, Kind::Verdict as u16];
-        record
-            .body()
-            .entries
-            .iter()
-            .any(|entry| urgent.contains(&entry.kind))
+        Self::turn(record) < 2
+    }
+
+    /// Of records that come together, those with the lowest turn are merged first: verdicts, whose cuts decide what else is
+    /// kept, then admissions.
+    pub fn turn(record: &Record) -> u8 {
+        let says = |kind: Kind| {
+            record
+                .body()
+                .entries
+                .iter()
+                .any(|entry| entry.kind == kind as u16)
+        };
+        match () {
+            () if says(Kind::Verdict) => 0,
+            () if says(Kind::Admission) => 1,
+            () => 2,
+        }
     }
 
     /// Two records of one author at one place: a restored backup or a cloned disk wrote.
@@ -187,10 +225,7 @@ impl Ledger {
                 rank: fact.rank(tail),
                 fact: Arc::new(fact),
             };
-            let slot = self
-                .slots
-                .entry((entry.kind, entry.key.clone(), author))
-                .or_default();
+            let slot = self.slots.entry(slot_of(entry, author)).or_default();
             let at = slot.partition_point(|other| other.rank > candidate.rank);
             slot.insert(at, candidate);
         }
@@ -201,7 +236,7 @@ impl Ledger {
     fn remove(&mut self, record: &Record) {
         let (author, hash) = (record.author(), record.hash());
         for entry in &record.body().entries {
-            let key = (entry.kind, entry.key.clone(), author);
+            let key = slot_of(entry, author);
             if let Some(slot) = self.slots.get_mut(&key) {
                 slot.retain(|candidate| candidate.hash() != hash);
                 if slot.is_empty() {
@@ -221,37 +256,97 @@ impl Ledger {
         self.records.remove(&hash);
     }
 
+    /// Only the first value beyond those that its slot keeps may have been kept until now; where verdicts cut the author, any.
     fn drop_outranked_by(&mut self, record: &Record) -> Vec<RecordHash> {
         let author = record.author();
-        let rivals: BTreeSet<RecordHash> = record
-            .body()
-            .entries
-            .iter()
-            .filter_map(|entry| self.slots.get(&(entry.kind, entry.key.clone(), author)))
-            .flatten()
-            .filter(|candidate| candidate.fact.kept() < usize::MAX)
-            .map(Candidate::hash)
-            .filter(|hash| *hash != record.hash())
-            .collect();
-        let mut dropped = Vec::new();
-        for hash in rivals {
-            let Some(rival) = self.records.get(&hash).cloned() else {
+        let is_cut = self.cuts.contains_key(&author);
+        let mut rivals = BTreeSet::new();
+        for entry in &record.body().entries {
+            let Some(slot) = self.slots.get(&slot_of(entry, author)) else {
                 continue;
             };
-            if !self.is_kept(&rival) {
-                self.remove(&rival);
+            let beyond = match slot.first().map_or(usize::MAX, |greatest| greatest.fact.kept()) {
+                usize::MAX => continue,
+                _ if is_cut => 0,
+                most => most,
+            };
+            let pushed = slot.iter().skip(beyond).map(Candidate::hash);
+            rivals.extend(pushed.take(if is_cut { usize::MAX } else { 1 }));
+        }
+        rivals.remove(&record.hash());
+        self.drop_unkept(rivals)
+    }
+
+    /// Drops those of `suspects` that nothing keeps any longer.
+    fn drop_unkept(&mut self, suspects: BTreeSet<RecordHash>) -> Vec<RecordHash> {
+        let mut dropped = Vec::new();
+        for hash in suspects {
+            let Some(suspect) = self.records.get(&hash).cloned() else {
+                continue;
+            };
+            if !self.is_kept(&suspect) {
+                self.remove(&suspect);
                 dropped.push(hash);
             }
         }
         dropped
     }
 
-    /// Whether any entry of a record is among the greatest of its slot.
+    /// Works the horizon out anew, and drops what lies before it.
+    fn follow_horizon(&mut self) -> Vec<RecordHash> {
+        let before = self.horizon;
+        self.horizon = horizon::of(self);
+        if self.horizon <= before {
+            return Vec::new();
+        }
+        let (mut suspects, mut last) = (BTreeSet::new(), BTreeMap::<JobId, (&Candidate, &JobV1)>::new());
+        for candidate in self.kind(Kind::Job).flat_map(|(_, slot)| slot) {
+            let Fact::Job(id, value) = &*candidate.fact else {
+                continue;
+            };
+            if value.day < before || value.day >= self.horizon {
+                continue;
+            }
+            suspects.insert(candidate.hash());
+            let greatest = last.entry(*id).or_insert((candidate, value));
+            if greatest.0.rank < candidate.rank {
+                *greatest = (candidate, value);
+            }
+        }
+        let lost = last.into_iter().filter(|(_, (candidate, value))| {
+            let own = value.submitter == self.own || candidate.rank.tail().author == self.own;
+            own && value.state == JobState::Queued
+        });
+        let lost: Vec<_> = lost.map(|(id, (_, value))| Overtaken::of(id, value)).collect();
+        self.overtaken.extend(lost);
+        self.overtaken.truncate(OVERTAKEN_LIMIT);
+        self.drop_unkept(suspects)
+    }
+
+    /// All values of one kind, by key and author.
+    pub(super) fn kind(&self, kind: Kind) -> impl Iterator<Item = (&NodeId, &Vec<Candidate>)> {
+        let kind = kind as u16;
+        self.slots
+            .range((kind, Vec::new(), NodeId([0; 32]))..)
+            .take_while(move |((of, ..), _)| *of == kind)
+            .map(|((_, _, author), slot)| (author, slot))
+    }
+
+    /// What each author says of the horizon.
+    pub(super) fn said_horizons(&self) -> impl Iterator<Item = (&NodeId, &Candidate)> {
+        let key = codec::encode(&HORIZON, KEY_LIMIT).unwrap_or_default();
+        let kind = Kind::Setting as u16;
+        self.slots
+            .range((kind, key.clone(), NodeId([0; 32]))..=(kind, key, NodeId([0xff; 32])))
+            .flat_map(|((_, _, author), slot)| slot.iter().map(move |candidate| (author, candidate)))
+    }
+
+    /// Whether any entry of a record is among the greatest of its slot, and not behind the horizon.
     fn is_kept(&self, record: &Record) -> bool {
         let author = record.author();
         record.body().entries.iter().any(|entry| {
             self.slots
-                .get(&(entry.kind, entry.key.clone(), author))
+                .get(&slot_of(entry, author))
                 .is_some_and(|slot| self.is_among_greatest(&author, slot, &record.hash()))
         })
     }
@@ -262,6 +357,9 @@ impl Ledger {
     }
 
     fn is_kept_at(&self, author: &NodeId, slot: &[Candidate], at: usize) -> bool {
+        if horizon::is_before(&slot[at].fact, self.horizon) {
+            return false;
+        }
         let most = slot[at].fact.kept();
         if at < most {
             return true;
@@ -291,6 +389,17 @@ impl Ledger {
     pub const fn own(&self) -> NodeId {
         self.own
     }
+}
+
+/// Where an entry competes.
+fn slot_of(entry: &Entry, author: NodeId) -> Slot {
+    let mut key = entry.key.clone();
+    if entry.kind == Kind::Job as u16
+        && let Fact::Job(_, job) = Fact::read(entry)
+    {
+        key.extend(job.day.to_be_bytes());
+    }
+    (entry.kind, key, author)
 }
 
 /// Whether a record stands at or below a cut; without a cut none does.

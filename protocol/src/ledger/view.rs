@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     constitution::{Authority, Constitution},
+    horizon,
     kinds::{
         BindingKey, GenerationKey, GenerationV1, InvitationV1, JobV1, Kind, PackageKey, PackageV1, ReleaseV1,
         Ruling, SettingV1, SignerV1, SourceKey, SourceV1,
@@ -44,7 +45,10 @@ pub struct View {
     signers: InForce<Fingerprint, SignerV1>,
     settings: InForce<String, SettingV1>,
     sources: InForce<SourceKey, SourceV1>,
+    horizon: u32,
     jobs: BTreeMap<JobId, JobV1>,
+    /// The first and the last day of jobs that were accepted on several.
+    split_jobs: BTreeMap<JobId, (u32, u32)>,
     job_facts: BTreeMap<JobId, (Rank, u64)>,
     shelf: Shelf,
     generations: InForce<GenerationKey, GenerationV1>,
@@ -58,6 +62,7 @@ impl View {
     pub(super) fn of(ledger: &Ledger) -> Self {
         let mut view = Self {
             constitution: Constitution::of(ledger),
+            horizon: ledger.horizon(),
             ..Self::default()
         };
         for member in view.constitution.members.values() {
@@ -97,6 +102,9 @@ impl View {
     /// Takes the greatest unvoided value of one author for one key.
     fn take(&mut self, ledger: &Ledger, authority: &Authority<'_>, author: &NodeId, slot: &[Candidate]) {
         for candidate in slot {
+            if horizon::is_before(&candidate.fact, self.horizon) {
+                continue;
+            }
             if let Fact::Invitation(id, value) = &*candidate.fact {
                 self.take_invitation(authority, author, id, value, &candidate.rank);
                 continue;
@@ -143,6 +151,10 @@ impl View {
             Fact::Source(key, value) => raise(&mut self.sources, key, rank, value),
             Fact::Generation(key, value) => raise(&mut self.generations, key, rank, value),
             Fact::Job(key, value) => {
+                if let Some(other) = self.jobs.get(key).filter(|other| other.day != value.day) {
+                    let (first, last) = self.split_jobs.entry(*key).or_insert((other.day, other.day));
+                    (*first, *last) = ((*first).min(value.day), (*last).max(value.day));
+                }
                 if self.job_facts.get(key).is_none_or(|(seen, _)| seen < rank) {
                     let written = ledger
                         .get(&rank.tail().position.hash)
@@ -374,6 +386,20 @@ impl View {
     /// A job.
     pub fn job(&self, id: &JobId) -> Option<&JobV1> {
         self.jobs.get(id)
+    }
+
+    /// Jobs of days before this one are forgotten, in days since the founding.
+    pub const fn horizon(&self) -> u32 {
+        self.horizon
+    }
+
+    /// The first and the last day of a job that was accepted on several.
+    pub(super) fn job_days(&self, id: &JobId) -> Option<(u32, u32)> {
+        self.split_jobs.get(id).copied()
+    }
+
+    pub(super) fn split_days(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.split_jobs.values().copied()
     }
 
     /// When the value of a job that is in force was written, milliseconds since 1970; shown only.

@@ -40,7 +40,7 @@ pub struct Setup {
 pub enum Input {
     /// The members that have the role master in the view, with their seats; with this node, if it has it.
     Members(BTreeMap<NodeId, Seat>),
-    /// All members that are alive or suspect and in direct reach, with their lives. A node that leaves the set is
+    /// All members that are alive or suspect and in direct reach, with their lives, and nobody beyond. A node that leaves the set is
     /// confirmed lost, or said goodbye.
     Alive(BTreeMap<NodeId, Incarnation>),
     /// A node record arrived: `member` announces that it follows `reign`.
@@ -106,6 +106,13 @@ pub enum Input {
     },
     /// The moment of [`crate::machine::Machine::next_wakeup`] has come.
     Wake,
+    /// [`Input::Alive`] together with those members that are alive by the word of a third only.
+    Reach {
+        /// In direct reach.
+        alive: BTreeMap<NodeId, Incarnation>,
+        /// In reach of others.
+        relayed: BTreeMap<NodeId, Incarnation>,
+    },
 }
 
 /// What should be done, in order.

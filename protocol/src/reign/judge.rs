@@ -18,7 +18,8 @@ use crate::{
 
 /// A claim more than this above the highest verified term is refused (FORMATS, "Reign").
 pub(super) const TERM_LEAP: Term = 1 << 16;
-/// A follower passes on a document only when its master's own broadcast had this long.
+/// A follower passes on a document only when its master's own broadcast had this long: to those who speak of a lower reign,
+/// and to those who speak of none, since their master may be out of their reach.
 const HEARSAY_AGE: Duration = Duration::from_secs(2);
 
 impl ReignMachine {
@@ -65,9 +66,13 @@ impl ReignMachine {
 
     /// A living master other than the claimant stands against a claim, unless the claimant leads too and is stronger.
     fn knows_master_besides(&self, claimant: &NodeId) -> bool {
+        let beyond = self
+            .highest_reign()
+            .is_some_and(|highest| self.peers.leads_beyond_others_than(Some(claimant), highest));
         let strength = self.peers.living_reign(claimant).map(Strength::from);
         let weaker = |other| strength.is_some_and(|own| self.peers.stronger(own, other));
-        matches!(self.state, State::Leading(_))
+        beyond
+            || matches!(self.state, State::Leading(_))
             || self
                 .peers
                 .living()
@@ -175,6 +180,9 @@ impl ReignMachine {
         out: &mut Vec<Output>,
     ) {
         self.peers.hear(member, reign, now);
+        if self.followed().is_some() && self.peers.is_forlorn(&member, HEARSAY_AGE, now) {
+            self.correct(member, out);
+        }
         let Some((highest, reign)) = self.highest_reign().zip(reign) else {
             return;
         };

@@ -27,6 +27,9 @@ use crate::{
 /// A node that handed over leaves the others this long to claim before it does so itself.
 const HANDOVER_PAUSE: Duration = Duration::from_secs(3);
 
+/// Who is there, in which life.
+type Lives = BTreeMap<NodeId, Incarnation>;
+
 #[derive(Debug)]
 pub(super) enum State {
     Idle,
@@ -177,10 +180,12 @@ impl ReignMachine {
         self.persist(out);
     }
 
-    fn followed(&self) -> Option<ReignId> {
+    /// The highest reign, while its master lives: in direct reach, or beyond a member that follows it.
+    pub(super) fn followed(&self) -> Option<ReignId> {
         let highest = self.highest_reign()?;
-        let living = self.peers.living_reign(&highest.node)?;
-        (living.reign == highest).then_some(highest)
+        let living = self.peers.living_reign(&highest.node);
+        let leads = living.is_some_and(|living| living.reign == highest);
+        (leads || self.peers.leads_beyond(highest)).then_some(highest)
     }
 
     fn may_claim(&self) -> bool {
@@ -347,7 +352,8 @@ impl ReignMachine {
         out.push(Output::Broadcast(Box::new(document)));
     }
 
-    fn on_alive(&mut self, now: Instant, alive: BTreeMap<NodeId, Incarnation>, out: &mut Vec<Output>) {
+    fn on_reach(&mut self, now: Instant, alive: Lives, relayed: Lives, out: &mut Vec<Output>) {
+        self.peers.set_relayed(relayed);
         let came = self.peers.set_alive(alive);
         if came.is_empty() {
             return;
@@ -409,7 +415,8 @@ impl Machine for ReignMachine {
     fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
             Input::Members(members) => self.peers.set_members(members),
-            Input::Alive(alive) => self.on_alive(now, alive, out),
+            Input::Alive(alive) => self.on_reach(now, alive, Lives::new(), out),
+            Input::Reach { alive, relayed } => self.on_reach(now, alive, relayed, out),
             Input::Heard { member, reign } => self.on_heard(now, member, reign, out),
             Input::Doubt(doubt) => self.on_doubt(now, doubt),
             Input::Eligible(eligible) => self.eligible = eligible,

@@ -1,7 +1,8 @@
 //! What a node knows of the others: who may lead, who is alive, and who of them is a living master.
 //!
 //! A master lives while its node is alive in the life in which it claimed and does not itself announce another reign.
-//! A report by a third node only tells of a master that this node does not see; it proves nothing.
+//! A report by a third node only tells of a master that this node does not see; it proves nothing. A reign that is proven
+//! is followed also where its master is out of reach, as long as a third reaches it and a neighbour follows it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +36,8 @@ struct Proven {
 struct Heard {
     reign: Option<ReignId>,
     at: Instant,
+    /// When it was first heard to say this, or was last told better.
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(super) struct Peers {
     me: NodeId,
     members: BTreeMap<NodeId, Seat>,
     alive: BTreeMap<NodeId, Incarnation>,
+    /// Alive by the word of a third only.
+    relayed: BTreeMap<NodeId, Incarnation>,
     heard: BTreeMap<NodeId, Heard>,
     masters: BTreeMap<NodeId, Proven>,
 }
@@ -52,6 +57,7 @@ impl Peers {
             me,
             members: BTreeMap::new(),
             alive: BTreeMap::new(),
+            relayed: BTreeMap::new(),
             heard: BTreeMap::new(),
             masters: BTreeMap::new(),
         }
@@ -77,6 +83,7 @@ impl Peers {
             let outlived = |proven: &Proven| {
                 alive
                     .get(&node)
+                    .or_else(|| self.relayed.get(&node))
                     .is_none_or(|life| *life > proven.reign.reign.incarnation)
             };
             if self.masters.get(&node).is_some_and(outlived) {
@@ -92,10 +99,51 @@ impl Peers {
         came
     }
 
+    pub(super) fn set_relayed(&mut self, relayed: BTreeMap<NodeId, Incarnation>) {
+        self.relayed = relayed;
+    }
+
     pub(super) fn hear(&mut self, member: NodeId, reign: Option<ReignId>, now: Instant) {
         if self.alive.contains_key(&member) {
-            self.heard.insert(member, Heard { reign, at: now });
+            let same = self.heard.get(&member).filter(|heard| heard.reign == reign);
+            let since = same.map_or(now, |heard| heard.since);
+            self.heard.insert(
+                member,
+                Heard {
+                    reign,
+                    at: now,
+                    since,
+                },
+            );
         }
+    }
+
+    /// Whether a member in reach has followed nobody for so long; it is then asked after anew.
+    pub(super) fn is_forlorn(&mut self, member: &NodeId, wait: Duration, now: Instant) -> bool {
+        let Some(heard) = self.heard.get_mut(member).filter(|heard| heard.reign.is_none()) else {
+            return false;
+        };
+        let forlorn = now.since(heard.since) >= wait;
+        if forlorn {
+            heard.since = now;
+        }
+        forlorn
+    }
+
+    /// Whether the master of a reign is out of reach but alive by the word of a third, and a member in reach follows it.
+    pub(super) fn leads_beyond(&self, reign: ReignId) -> bool {
+        self.leads_beyond_others_than(None, reign)
+    }
+
+    /// The same, whatever `except` is said to follow: whoever claims follows nobody any more.
+    pub(super) fn leads_beyond_others_than(&self, except: Option<&NodeId>, reign: ReignId) -> bool {
+        let lives = self
+            .relayed
+            .get(&reign.node)
+            .is_some_and(|life| *life <= reign.incarnation);
+        let follows =
+            |(member, heard): (&NodeId, &Heard)| Some(member) != except && heard.reign == Some(reign);
+        lives && self.heard.iter().any(follows)
     }
 
     /// What a member announced counts no more.

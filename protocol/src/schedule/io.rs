@@ -46,6 +46,8 @@ pub struct ViewUpdate {
     pub catalogs: Vec<(RepositoryName, Architecture, Catalog)>,
     /// Jobs that are new or changed: queued or ended.
     pub jobs: Vec<(JobId, JobV1)>,
+    /// Jobs that the ledger holds no longer: they fell behind the horizon.
+    pub forgotten: Vec<JobId>,
 }
 
 /// What may happen to the schedule.

@@ -24,6 +24,11 @@ impl Schedule {
                 }
             }
         }
+        for id in update.forgotten {
+            self.let_go(id, out);
+            self.jobs.remove(&id);
+            self.ended.remove(&id);
+        }
     }
 
     fn on_queued(&mut self, id: JobId, value: JobV1, out: &mut Vec<Output>) {

@@ -2,6 +2,7 @@
 
 mod disk;
 mod exchange;
+mod horizon;
 
 use std::{path::Path, sync::Arc};
 

@@ -13,7 +13,7 @@ use pacmesh_protocol::{
         view::View,
     },
     names::PackageName,
-    wire::{Change, FRAME_LIMIT, LiveJob, Reply, Request},
+    wire::{Change, Errand, FRAME_LIMIT, LiveJob, Reply},
 };
 use tokio::{net::unix::OwnedReadHalf, time::timeout};
 
@@ -21,6 +21,7 @@ use super::{
     caller::{Caller, End, cut},
     mesh::counted,
     office::Office,
+    past,
 };
 use crate::{
     clock,
@@ -30,7 +31,7 @@ use crate::{
         request::{CHUNK, LocalChunk, LocalReply},
         views::{JobView, PackageView},
     },
-    master::{carry, count_copies},
+    master::{ask_master, carry, count_copies},
     rooms::Rooms,
     settings::Settings,
 };
@@ -42,14 +43,13 @@ const CHUNK_WAIT: Duration = Duration::from_secs(60);
 /// Greatest source tree, in bytes (FORMATS, "Numbers").
 const TREE_LIMIT: u64 = 1 << 30;
 /// Least digits of a job id's prefix.
-const PREFIX: usize = 4;
+pub(super) const PREFIX: usize = 4;
 /// How many jobs an ambiguous prefix lists.
 const LISTED: usize = 8;
 
 /// What the master knows of jobs beyond the ledger; `None` when no master answers.
 pub(super) async fn live(rooms: &Arc<Rooms>, jobs: Vec<JobId>) -> Option<Vec<LiveJob>> {
-    let master = rooms.master.leadership().master()?;
-    match rooms.ask(master, Request::JobStates { jobs }, LIVE_WAIT).await {
+    match ask_master(rooms, Errand::JobStates { jobs }, LIVE_WAIT).await {
         Ok(Reply::JobStates(live)) => Some(live),
         other => {
             tracing::debug!(?other, "the master does not say what runs");
@@ -67,12 +67,16 @@ pub(super) async fn live_one(rooms: &Arc<Rooms>, job: JobId) -> Option<LiveJob> 
 }
 
 /// Which job a text means: an id, a prefix of one, or a package base, which means its last job.
-pub(super) fn resolve(view: &View, text: &str) -> Result<JobId, String> {
+pub(super) fn resolve(rooms: &Rooms, view: &View, text: &str) -> Result<JobId, String> {
     let jobs: Vec<_> = view
         .jobs()
         .map(|(id, job)| (*id, job.base.as_str(), job.submitted_ms))
         .collect();
-    pick(text, &jobs)
+    pick(text, &jobs).map_err(|unknown| {
+        past::overtaken(rooms, text)
+            .or_else(|| Some(past::Release::find(view, text)?.without_job()))
+            .unwrap_or(unknown)
+    })
 }
 
 fn pick(text: &str, jobs: &[(JobId, &str, u64)]) -> Result<JobId, String> {
@@ -115,8 +119,8 @@ fn pick(text: &str, jobs: &[(JobId, &str, u64)]) -> Result<JobId, String> {
 }
 
 /// A resolved job with its value.
-pub(super) fn find(view: &View, text: &str) -> Result<(JobId, JobV1), String> {
-    let id = resolve(view, text)?;
+pub(super) fn find(rooms: &Rooms, view: &View, text: &str) -> Result<(JobId, JobV1), String> {
+    let id = resolve(rooms, view, text)?;
     let job = view
         .job(&id)
         .ok_or_else(|| format!("there is no job {}", id.short()))?;
@@ -157,8 +161,10 @@ pub(super) async fn jobs(
     let copies = copies_of(rooms, &view, &chosen).await;
     let shown = chosen
         .into_iter()
-        .map(|(id, job)| shown(&view, id, job, live.get(id), copies.get(id).copied().unwrap_or(0)))
-        .collect();
+        .map(|(id, job)| shown(&view, id, job, live.get(id), copies.get(id).copied().unwrap_or(0)));
+    let overtaken = rooms.ledger.overtaken();
+    let too_old = overtaken.iter().map(past::shown);
+    let shown = too_old.chain(shown).collect();
     caller.list(shown, LocalReply::Jobs).await
 }
 
@@ -289,7 +295,7 @@ pub(super) async fn store(
 }
 
 pub(super) async fn cancel(rooms: &Arc<Rooms>, caller: &mut Caller, text: &str) -> Result<(), End> {
-    let (id, job) = find(&rooms.ledger.view(), text)?;
+    let (id, job) = find(rooms, &rooms.ledger.view(), text)?;
     carry(rooms, Change::CancelJob { job: id }).await?;
     caller
         .done(format!("{} ({}) is cancelled.", job.base, id.short()))
@@ -297,7 +303,7 @@ pub(super) async fn cancel(rooms: &Arc<Rooms>, caller: &mut Caller, text: &str) 
 }
 
 pub(super) async fn retry(rooms: &Arc<Rooms>, caller: &mut Caller, text: &str) -> Result<(), End> {
-    let (id, job) = find(&rooms.ledger.view(), text)?;
+    let (id, job) = find(rooms, &rooms.ledger.view(), text)?;
     let (_, copies) = carry(rooms, Change::RetryJob { job: id }).await?;
     let copies = counted(copies as usize, "copy", "copies");
     caller

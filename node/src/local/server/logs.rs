@@ -12,7 +12,11 @@ use super::{
     caller::{Caller, End, Log},
     jobs::{self, live_one},
 };
-use crate::{error::chain, rooms::Rooms};
+use crate::{
+    error::chain,
+    master::{is_in_reach, log_beyond},
+    rooms::Rooms,
+};
 
 /// Between two looks at a job that does not run.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -37,6 +41,11 @@ pub(super) async fn open(
     if worker == rooms.node {
         return rooms.worker.log(rooms, job, offset, follow).await;
     }
+    if !is_in_reach(rooms, &worker)
+        && let Ok(log) = log_beyond(rooms, worker, (job, offset, follow)).await
+    {
+        return Ok(log);
+    }
     rooms
         .transport
         .open_log(worker, job, offset, follow)
@@ -50,13 +59,13 @@ pub(super) async fn logs(
     text: &str,
     follow: bool,
 ) -> Result<(), End> {
-    let id = jobs::resolve(&rooms.ledger.view(), text)?;
+    let id = jobs::resolve(rooms, &rooms.ledger.view(), text)?;
     let mut passed: Option<Passed> = None;
     loop {
         let view = rooms.ledger.view();
         let job = view
             .job(&id)
-            .ok_or("this job is too old: its log was forgotten")?;
+            .ok_or("this job is past the horizon: its log was forgotten")?;
         if job.state != JobState::Queued {
             return ended(rooms, caller, id, job, passed).await;
         }

@@ -18,6 +18,7 @@ mod nodes;
 mod office;
 mod pacman;
 mod parcels;
+mod past;
 mod status;
 mod verdicts;
 mod why;

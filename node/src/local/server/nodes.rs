@@ -28,7 +28,8 @@ pub(super) async fn nodes(rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(),
 
 fn shown(member: &Member, table: &Table) -> NodeView {
     let record = table.record(&member.id);
-    let last_ack = table.members.get(&member.id).and_then(|seen| seen.last_ack);
+    let seen = table.members.get(&member.id);
+    let last_ack = seen.and_then(|seen| seen.last_ack);
     NodeView {
         id: member.id.to_string(),
         name: member.name.to_string(),
@@ -45,6 +46,7 @@ fn shown(member: &Member, table: &Table) -> NodeView {
         }),
         version: record.map_or_else(String::new, |record| cut(&record.version)),
         last_seen_ms: last_ack.map_or(0, |ack| clock::now().since(ack).as_millis() as u64),
+        relayed: seen.is_some_and(|seen| seen.relayed),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use pacmesh_protocol::{
     ids::NodeId,
-    ledger::{kinds::JobState, view::View},
+    ledger::{kinds::JobState, member::Member, view::View},
     membership::Table,
     reign,
     roles::{Role, Roles},
@@ -16,6 +16,7 @@ use super::{
     caller::{Caller, End, cut},
     healing, jobs,
     office::Office,
+    past,
 };
 use crate::{
     error::chain,
@@ -171,11 +172,13 @@ async fn problems(rooms: &Arc<Rooms>, view: &View, table: &Table, copies: &Copie
         .count();
     problems.extend(copies_problem(copies, replicas));
     problems.extend(healing::problems(rooms, view).await);
+    problems.extend(rooms.ledger.overtaken().iter().map(past::told));
     for member in view
         .members()
         .filter(|member| member.is_active() && member.id != rooms.node)
     {
         problems.extend(machine_problems(table, &member.id, member.name.as_str()));
+        problems.extend(reach_problem(rooms, table, member));
     }
     // Its own disk it knows to the byte.
     if let Err(error) = rooms.blobs.room_for(0) {
@@ -238,6 +241,26 @@ fn copies_problem(copies: &CopiesState, replicas: usize) -> Vec<String> {
         ));
     }
     problems
+}
+
+/// What is said of a member that others reach and this node does not.
+fn reach_problem(rooms: &Rooms, table: &Table, member: &Member) -> Option<String> {
+    let seen = table.members.get(&member.id).filter(|seen| seen.relayed)?;
+    let leadership = rooms.master.leadership();
+    let consequence = match leadership.role {
+        reign::Role::Leading { .. } if member.roles.has(Role::Worker) => ", and gets no work until it does",
+        _ if leadership.master() == Some(member.id) => {
+            ", though it leads: others bring requests to it, and this node gets no work"
+        }
+        _ => "",
+    };
+    let silent = seen.last_ack.map_or_else(String::new, |ack| {
+        format!(" for {} s", crate::clock::now().since(ack).as_secs())
+    });
+    Some(format!(
+        "{} answers others but not this node{silent}{consequence}: look at the network between the two",
+        member.name
+    ))
 }
 
 fn machine_problems(table: &Table, node: &NodeId, name: &str) -> Vec<String> {

@@ -13,11 +13,23 @@ use super::{
     healing,
     jobs::{find, live_one},
     mesh::counted,
+    past,
 };
 use crate::{clock, rooms::Rooms};
 
 pub(super) async fn why(rooms: &Arc<Rooms>, caller: &mut Caller, text: &str) -> Result<(), End> {
-    let (id, job) = find(&rooms.ledger.view(), text)?;
+    let view = rooms.ledger.view();
+    let (id, job) = match find(rooms, &view, text) {
+        Ok(found) => found,
+        Err(unknown) => {
+            let release = past::Release::find(&view, text);
+            let said = past::overtaken(rooms, text).or_else(|| Some(release?.story(&view)));
+            return match said {
+                Some(said) => caller.done(said).await,
+                None => Err(unknown.into()),
+            };
+        }
+    };
     let live = if job.state == JobState::Queued {
         live_one(rooms, id).await
     } else {

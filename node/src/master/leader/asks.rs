@@ -72,7 +72,7 @@ impl Leader {
         if matches!(carried.body, Change::Submit { .. }) {
             let (rooms, reign) = (self.rooms.clone(), self.reign);
             self.tasks.spawn(async move {
-                let result = submit::probe(rooms, reign, carried).await.map(Box::new);
+                let result = submit::probe(rooms, reign, from, carried).await.map(Box::new);
                 Event::Submission { reply, result }
             });
             return;

@@ -136,7 +136,7 @@ impl Leader {
         let now = clock::wall_ms();
         let entry = |(id, job): &(JobId, JobV1)| {
             let job = JobV1 {
-                day: submit::day(&view, now),
+                day: horizon::day_of_acceptance(&view, now),
                 submitted_ms: now,
                 ..job.clone()
             };

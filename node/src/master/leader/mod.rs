@@ -41,7 +41,7 @@ use super::{
     changes, copies, entrants,
     generations::{self, Pace},
     handle::LeaderMessage,
-    publish,
+    horizon, publish,
     repair::{Ask, RepairHandle},
     submit::{self, Probed},
     verify::{self, Verified},
@@ -54,6 +54,8 @@ const ORDER_WAIT: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How far a deadline may lie from this clock (FORMATS, "Numbers": ± 120 s).
 const CLOCK_TOLERANCE_MS: u64 = 120_000;
+/// How often old days are looked for; they change once a day, and open jobs that hold them up end at any time.
+const HORIZON_PACE: Duration = Duration::from_secs(60);
 /// How long a failed write waits before it is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -92,6 +94,8 @@ pub(super) struct Leader {
     repair: RepairHandle,
     pace: Pace,
     pace_again: Option<pacmesh_protocol::machine::Instant>,
+    /// When old days are looked for again.
+    horizon_again: pacmesh_protocol::machine::Instant,
     /// Something changed since generations were last looked at.
     changed: bool,
     /// Ends of jobs whose copies are not synced yet; each closes when it is done with.
@@ -123,6 +127,7 @@ impl Leader {
             catalogs: Catalogs::default(),
             pace: Pace::default(),
             pace_again: None,
+            horizon_again: clock::now(),
             changed: true,
             copying: Vec::new(),
             healing: heal::Healing::default(),
@@ -144,6 +149,7 @@ impl Leader {
             self.drain().await;
             self.heal();
             self.publish_generations();
+            self.raise_horizon().await;
             let wake = self.sleep_for();
             tokio::select! {
                 _ = ended.changed() => break,
@@ -170,6 +176,7 @@ impl Leader {
             .into_iter()
             .chain(self.pace_again)
             .chain(self.healing.next())
+            .chain([self.horizon_again])
             .min();
         next.map_or(Duration::from_secs(60), |next| {
             next.since(clock::now()).max(Duration::from_millis(1))
@@ -202,7 +209,7 @@ impl Leader {
         let view = self.rooms.ledger.view();
         self.forget_ended(&view);
         let update = self.catalogs.update(&self.rooms, &view).await;
-        if !update.jobs.is_empty() || !update.catalogs.is_empty() {
+        if !update.jobs.is_empty() || !update.catalogs.is_empty() || !update.forgotten.is_empty() {
             self.pending.push_back(Input::View(Box::new(update)));
         }
     }
@@ -248,6 +255,26 @@ impl Leader {
                 let result = generations::publish(rooms, reign, &view, key.clone(), index).await;
                 Event::Generation { key, result }
             });
+        }
+    }
+
+    /// Forgets the days that are old enough and have no open job.
+    async fn raise_horizon(&mut self) {
+        let now = clock::now();
+        if now < self.horizon_again {
+            return;
+        }
+        self.horizon_again = now + HORIZON_PACE;
+        let Some(day) = horizon::due(&self.rooms.ledger.view(), clock::wall_ms()) else {
+            return;
+        };
+        let written = match pacmesh_protocol::ledger::horizon::raise(day) {
+            Ok(entry) => self.write(vec![entry], None).await.map_err(|error| chain(&error)),
+            Err(error) => Err(error.to_string()),
+        };
+        match written {
+            Ok(_) => tracing::info!(day, "jobs of earlier days are forgotten"),
+            Err(error) => tracing::warn!(error, "the horizon could not be raised"),
         }
     }
 

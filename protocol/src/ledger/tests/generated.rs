@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::world::*;
 use crate::{
     ledger::{
+        horizon,
         kinds::JobState,
         record::{Entry, Position, Record},
         state::is_below,
@@ -27,7 +28,7 @@ pub(super) struct Deed {
 /// 3 to 6 keys that do up to 40 things.
 pub(super) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     (3_usize..=6).prop_flat_map(|nodes| {
-        let deed = (0_u8..24, 0..nodes, 0..nodes, 0_u64..4, 0_u64..4, 0_usize..6).prop_map(
+        let deed = (0_u8..27, 0..nodes, 0..nodes, 0_u64..4, 0_u64..4, 0_usize..6).prop_map(
             |(kind, author, subject, a, b, behind)| Deed {
                 kind,
                 author,
@@ -44,12 +45,25 @@ pub(super) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 /// What travels in one transaction: a record; a verdict with the subject's records at or below its cut.
 pub(super) type Bundle = Vec<Record>;
 
-/// The founder's admission, then what the deeds came to.
+/// The founder's admission, then what the deeds came to. Horizons are the founder's, and no verdict voids them: what
+/// fell by a horizon that is void later would be missing where it was known in between.
 pub(super) fn bundles(deeds: &[Deed]) -> Vec<Bundle> {
+    bundles_with(deeds, false)
+}
+
+/// The same with horizons that anybody speaks of, and that verdicts void.
+pub(super) fn bundles_with_any_horizon(deeds: &[Deed]) -> Vec<Bundle> {
+    bundles_with(deeds, true)
+}
+
+fn bundles_with(deeds: &[Deed], any_horizon: bool) -> Vec<Bundle> {
     let mut stage = Stage {
         world: World::new(),
         cuts: Vec::new(),
         bundles: Vec::new(),
+        any_horizon,
+        horizons: Vec::new(),
+        founder_judged: false,
     };
     let founding = stage.world.write(0, [founding(0)]);
     stage.bundles.push(vec![founding]);
@@ -63,6 +77,10 @@ struct Stage {
     world: World,
     cuts: Vec<(usize, Position)>,
     bundles: Vec<Bundle>,
+    any_horizon: bool,
+    /// Where the founder spoke of a horizon.
+    horizons: Vec<Position>,
+    founder_judged: bool,
 }
 
 impl Stage {
@@ -86,6 +104,7 @@ impl Stage {
             }
             10 => self.world.restart(author),
             11 => self.fork(deed),
+            24..=26 => self.raise_horizon(deed),
             kind => self.say(author, content(kind, deed)),
         }
     }
@@ -103,6 +122,19 @@ impl Stage {
         self.bundles.push(vec![record]);
     }
 
+    fn raise_horizon(&mut self, deed: &Deed) {
+        if !self.any_horizon && self.founder_judged {
+            return;
+        }
+        let author = if self.any_horizon { deed.author } else { 0 };
+        let entry = horizon::raise(deed.a as u32).unwrap();
+        let record = self.world.write(author, [entry]);
+        if author == 0 {
+            self.horizons.push(record.position());
+        }
+        self.bundles.push(vec![record]);
+    }
+
     /// Its author holds all that was written but the last few records, and cuts at the last one that it holds.
     fn verdict(&mut self, deed: &Deed, entry: impl FnOnce(Terms) -> Entry) {
         let (heard, unheard) = self
@@ -113,6 +145,23 @@ impl Stage {
         let theirs = |record: &&Record| record.author() == node(deed.subject);
         let last = held.records().filter(theirs).map(Record::position).max();
         let cut = last.filter(|_| deed.b > 0);
+        // At a forked place the twin of the cut is void, and what it alone outranked is gone where it was known: a known
+        // limit, like all backdating.
+        let at_cut = held.records().filter(theirs).filter(|record| {
+            cut.is_some_and(|cut| {
+                (record.body().incarnation, record.body().sequence) == (cut.incarnation, cut.sequence)
+            })
+        });
+        if at_cut.count() > 1 {
+            return;
+        }
+        if deed.subject == 0 {
+            let voids = self.horizons.iter().any(|position| !is_below(position, &cut));
+            if voids && !self.any_horizon {
+                return;
+            }
+            self.founder_judged = true;
+        }
         let mut bundle: Bundle = held
             .records()
             .chain(unheard)
@@ -157,7 +206,13 @@ impl Stage {
 }
 
 fn content(kind: u8, deed: &Deed) -> Entry {
-    let Deed { subject, a, b, .. } = *deed;
+    let Deed {
+        subject,
+        a,
+        b,
+        behind,
+        ..
+    } = *deed;
     let versions = [None, Some("1-1"), Some("1.1-1"), Some("2-1")];
     let states = [
         JobState::Queued,
@@ -171,7 +226,12 @@ fn content(kind: u8, deed: &Deed) -> Entry {
             None => package("foo", a, None),
         },
         15 => setting("x", a, ["p", "q", "r", "s"][b as usize]),
-        16 => job(1, a, states[b as usize].clone()),
+        16 => job_on(
+            behind as u32,
+            1 + (subject % 2) as u8,
+            a,
+            states[b as usize].clone(),
+        ),
         17 => binding("foo", "1-1", &b.to_le_bytes()),
         18 => edit(subject, a, [Roles::PEER, Roles::GUEST][(b % 2) as usize], b > 1),
         19 => invitation(b as u8, a > 1),

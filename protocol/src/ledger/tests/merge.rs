@@ -29,8 +29,14 @@ fn joined(ours: &Ledger, theirs: &Ledger) -> Ledger {
 
 /// Bundles, a permutation of them, and after which of them a portion ends.
 fn arrivals() -> impl Strategy<Value = (Vec<Bundle>, Vec<Bundle>, Vec<bool>)> {
+    arrivals_of(bundles)
+}
+
+fn arrivals_of(
+    bundles: fn(&[Deed]) -> Vec<Bundle>,
+) -> impl Strategy<Value = (Vec<Bundle>, Vec<Bundle>, Vec<bool>)> {
     deeds()
-        .prop_map(|deeds| bundles(&deeds))
+        .prop_map(move |deeds| bundles(&deeds))
         .prop_flat_map(|bundles| {
             let ends = prop::collection::vec(any::<bool>(), bundles.len());
             (Just(bundles.clone()), Just(bundles).prop_shuffle(), ends)
@@ -89,6 +95,18 @@ proptest! {
         assert_equal(&mut met, &mut joined(&theirs, &ours));
         let again = joined(&met, &theirs);
         prop_assert_eq!(hashes(&again), hashes(&joined(&again, &ours)));
+    }
+
+    /// What a horizon took that is void by now comes back from whoever holds it.
+    #[test]
+    fn inv2_two_nodes_that_meet_again_are_equal_whoever_spoke_of_a_horizon(
+        (_, arrived, marks) in arrivals_of(bundles_with_any_horizon),
+        more in prop::collection::vec(any::<bool>(), 41),
+    ) {
+        let some = |marks: &[bool]| deliver(arrived.iter().zip(marks).filter(|(_, mark)| **mark).map(|(bundle, _)| bundle));
+        let (ours, theirs) = (some(&marks), some(&more));
+        let (ours, theirs) = (joined(&ours, &theirs), joined(&theirs, &ours));
+        assert_equal(&mut joined(&ours, &theirs), &mut joined(&theirs, &ours));
     }
 
     /// The tree leads two nodes to exactly the records that one of them lacks.

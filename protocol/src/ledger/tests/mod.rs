@@ -1,7 +1,9 @@
 //! The laws of the ledger: orders are total, merging forgets the order of arrival, and verdicts mean what they say.
 
 mod generated;
+mod growth;
 mod healing;
+mod horizon;
 mod merge;
 mod named;
 mod orders;

@@ -144,9 +144,9 @@ pub(super) fn ledger_of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Le
     ledger
 }
 
-/// As a node merges what came in one transaction: admissions and verdicts first.
+/// As a node merges what came in one transaction: verdicts, then admissions first.
 pub(super) fn merge_batch(ledger: &mut Ledger, mut records: Vec<Record>) {
-    records.sort_by_cached_key(|record| (!Ledger::is_urgent(record), record.author(), record.position()));
+    records.sort_by_cached_key(|record| (Ledger::turn(record), record.author(), record.position()));
     for record in records {
         ledger.merge(record);
     }
@@ -399,6 +399,15 @@ pub(super) fn job_value(generation: u64, state: JobState) -> JobV1 {
 
 pub(super) fn job(number: u8, generation: u64, state: JobState) -> Entry {
     job_value(generation, state).entry(&job_id(number)).unwrap()
+}
+
+/// The same job, accepted on another day.
+pub(super) fn job_on(day: u32, number: u8, generation: u64, state: JobState) -> Entry {
+    let value = JobV1 {
+        day,
+        ..job_value(generation, state)
+    };
+    value.entry(&job_id(number)).unwrap()
 }
 
 pub(super) fn failed() -> JobState {

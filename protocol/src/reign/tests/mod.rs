@@ -5,4 +5,5 @@ mod granting;
 mod kit;
 mod leading;
 mod proving;
+mod relaying;
 mod settling;

@@ -152,6 +152,7 @@ pub(super) fn view(packages: Vec<CatalogPackage>, jobs: Vec<JobV1>) -> Input {
     Input::View(Box::new(ViewUpdate {
         catalogs: vec![(repository(), arch(), catalog(packages))],
         jobs,
+        forgotten: Vec::new(),
     }))
 }
 

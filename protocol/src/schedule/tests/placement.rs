@@ -40,6 +40,7 @@ fn an_any_job_goes_to_any_worker_of_the_environment() {
         Input::View(Box::new(ViewUpdate {
             catalogs: vec![(repository(), aarch64, catalog(vec![]))],
             jobs: vec![(job_id("foo"), value)],
+            forgotten: Vec::new(),
         })),
     );
     let (worker, order) = the_order(&desk.probed(1, &probe("foo", &[])));
