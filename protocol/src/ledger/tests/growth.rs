@@ -78,36 +78,3 @@ fn inv8_a_farm_that_builds_for_months_keeps_no_more_than_the_horizon_and_the_bin
     // Every published name is bound for ever, by the one record that published it.
     assert_eq!(binding_records(&ledger) as u64, 120 * (JOBS_A_DAY - 1));
 }
-
-/// `cargo test --release -p pacmesh-protocol view_cost -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement: prints how long a view takes"]
-#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures")]
-fn view_cost() {
-    for days in [100, 400, 1600] {
-        let (mut world, mut ledger) = (World::with_masters(1), empty());
-        ledger.merge(world.records[0].clone());
-        for day in 0..days {
-            for number in 0..JOBS_A_DAY {
-                let serial = u64::from(day) * JOBS_A_DAY + number;
-                let version = format!("{serial}-1");
-                let mut value = job_value(0, JobState::Published);
-                value.day = day;
-                let id = crate::ids::JobId(crate::ids::Digest::of(&serial.to_le_bytes()).0);
-                let entries = [
-                    value.entry(&id).unwrap(),
-                    binding("base", &version, version.as_bytes()),
-                    package("base", 0, Some(&version)),
-                ];
-                ledger.merge(world.write(0, entries));
-            }
-        }
-        let begun = std::time::Instant::now();
-        let view = ledger.view();
-        let (records, took) = (ledger.records().count(), begun.elapsed());
-        println!(
-            "{records} records, {} jobs: a view in {took:?}",
-            view.jobs().count()
-        );
-    }
-}
