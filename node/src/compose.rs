@@ -25,6 +25,7 @@ use tokio::{
 
 use crate::{
     blobs::{BlobError, BlobStore, Fetcher, Reserve, gc, scrub},
+    clocks::{self, Clocks},
     config::Config,
     home::{Home, HomeError},
     http::repo::RepositoryState,
@@ -33,6 +34,7 @@ use crate::{
     local::server::{LocalError, LocalServer, Office, OfficeCommand},
     master::{self, MasterHandle, ReignDriver},
     membership::{DoorKeeper, MembershipError, Seat, Standing},
+    parting::{self, GRACE},
     repository::{
         self, FromReplicas, RepositoryHandle,
         layout::{Layout, LayoutError},
@@ -48,8 +50,8 @@ use crate::{
 const DRAWS: usize = 64;
 /// Most addresses that a node announces (FORMATS, "Numbers").
 const ADDRESSES: usize = 8;
-/// How long a planned stop may take before it is cut short (FORMATS, "Numbers").
-const GRACE: Duration = Duration::from_secs(30);
+/// Of the grace of a planned stop, what is left for the goodbye and the end of all tasks.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Why a node could not start; nothing runs, and nothing was lost.
 #[derive(Debug, thiserror::Error)]
@@ -169,10 +171,20 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         }
     }
     tracing::info!("stopping");
+    if let Some(mesh) = &mesh {
+        tokio::select! {
+            parted = tokio::time::timeout(GRACE - LAST, parting::before_stop(&mesh.rooms)) => {
+                if parted.is_err() {
+                    tracing::warn!("handing over took too long and was cut short");
+                }
+            }
+            () = signals.next() => tracing::warn!("told to stop twice: stopping without handing over"),
+        }
+    }
     shown.send_replace(None);
     stop.send_replace(true);
     if let Some(mesh) = mesh
-        && tokio::time::timeout(GRACE, mesh.stop()).await.is_err()
+        && tokio::time::timeout(LAST, mesh.stop()).await.is_err()
     {
         tracing::warn!("the stop took too long and was cut short");
     }
@@ -313,6 +325,7 @@ impl Mesh {
             master,
             worker: WorkerHandle::new(config.slots),
             repository,
+            clocks: Clocks::default(),
         });
         receptionist.open(rooms.clone());
         let driver = ReignDriver::open(rooms.clone(), inbox).await?;
@@ -327,6 +340,7 @@ impl Mesh {
         ));
         tasks.spawn(links::spread(rooms.clone(), stopped.clone()));
         tasks.spawn(vitals::watch(rooms.clone(), stopped.clone()));
+        tasks.spawn(clocks::watch(rooms.clone(), stopped.clone()));
         tasks.spawn(driver.run(stopped.clone()));
         tasks.spawn(repository::keep(rooms.clone(), layout, mends, stopped.clone()));
         tasks.spawn(scrub::scrub(rooms.clone(), stopped.clone()));
@@ -344,15 +358,14 @@ impl Mesh {
             "this node was restored from an older state: it begins a new life"
         );
         self.rooms.ledger.learn_incarnation(incarnation).await?;
-        if tokio::time::timeout(GRACE, self.stop()).await.is_err() {
+        if tokio::time::timeout(LAST, self.stop()).await.is_err() {
             tracing::warn!("the stop took too long and was cut short");
         }
         Ok(())
     }
 
-    /// Hands over, says goodbye, and ends every task of the mesh part. Builds go on by themselves.
+    /// Says goodbye, and ends every task of the mesh part. Builds go on by themselves.
     async fn stop(mut self) {
-        master::hand_over(&self.rooms).await;
         self.rooms.discovery.clone().goodbye().await;
         self.stop.send_replace(true);
         self.rooms.worker.close().await;

@@ -11,7 +11,7 @@ use pacmesh_protocol::{
     wire::{HASH_BATCH, Reply, Request},
 };
 
-use crate::{ledger, rooms::Rooms, transport::Service};
+use crate::{clock, ledger, rooms::Rooms, transport::Service};
 
 /// The service of a node; it is made before the rooms that it leads to, and answers nothing until they are there.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +80,9 @@ pub async fn answer(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply
         | Request::Cancel { .. }
         | Request::Adopt { .. }
         | Request::Inventory { .. } => to_worker(rooms, peer, request).await,
+        Request::Clock => Reply::Clock {
+            wall_ms: clock::wall_ms(),
+        },
         Request::Have { blobs } => have(rooms, blobs).await,
         Request::Keep { blobs, from } => keep(rooms, peer, blobs, from).await,
         _ => refused("this request is not answered here"),

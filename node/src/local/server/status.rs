@@ -18,6 +18,7 @@ use super::{
     office::Office,
 };
 use crate::{
+    clocks,
     error::chain,
     local::{
         request::LocalReply,
@@ -26,6 +27,7 @@ use crate::{
     master::copies_state,
     membership,
     rooms::Rooms,
+    settings::Settings,
 };
 
 /// Below so much free disk a node takes no work (FORMATS, "Numbers": disk reserve).
@@ -171,6 +173,13 @@ async fn problems(rooms: &Rooms, view: &View, table: &Table, copies: &CopiesStat
         .filter(|member| member.is_active() && member.roles.has(Role::Storage) && table.is_alive(&member.id))
         .count();
     problems.extend(copies_problem(copies, replicas));
+    let wrong = rooms.clocks.wrong(rooms.node);
+    problems.extend(
+        wrong
+            .into_iter()
+            .map(|(node, off)| clocks::sentence(&rooms.name_of(&node), off)),
+    );
+    problems.extend(drained(view));
     for member in view.members().filter(|member| member.is_active()) {
         problems.extend(machine_problems(table, &member.id, member.name.as_str()));
     }
@@ -209,6 +218,18 @@ async fn reminder(rooms: &Rooms) -> Option<String> {
         "no backup of this node was made, which holds the mesh's authority: type 'pacmesh backup FILE' and keep the file elsewhere"
             .to_owned()
     })
+}
+
+/// Who takes no work because somebody said so, which is soon forgotten.
+fn drained(view: &View) -> Option<String> {
+    let active = view.members().filter(|member| member.is_active());
+    let drained = active.filter(|member| Settings(view).is_draining(&member.id));
+    let names: Vec<&str> = drained.map(|member| member.name.as_str()).collect();
+    let first = names.first()?;
+    Some(format!(
+        "told to take no work: {}; 'pacmesh node resume {first}' ends that",
+        names.join(", ")
+    ))
 }
 
 /// What is said about copies, with so many replicas in reach.
