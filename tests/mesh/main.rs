@@ -6,10 +6,12 @@
 mod backup;
 mod bad_input;
 mod building;
+mod busy;
 mod entry;
 mod farm;
 mod keeping;
 mod lan;
+mod steady;
 mod take_over;
 mod trust;
 mod walls;
