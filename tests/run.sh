@@ -25,7 +25,7 @@ done
 # One profile for all: the tests start the binary that `cargo build` leaves here.
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1
 unset CARGO_BUILD_TARGET CARGO_TARGET_DIR
-[ -n "$LONG" ] && export PACMESH_SIM_SEEDS=10000 PACMESH_TORTURE_ROUNDS=300
+[ -n "$LONG" ] && export PACMESH_SIM_SEEDS=10000 PACMESH_TORTURE_ROUNDS=300 PACMESH_BUSY_SECONDS=600
 PASSED=0 FAILED=0 FAILURES=()
 
 # part NAME COMMAND... : runs it, counts it, tells its time, and goes on

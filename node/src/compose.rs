@@ -25,6 +25,7 @@ use tokio::{
 
 use crate::{
     blobs::{BlobError, BlobStore, Fetcher, Reserve, gc, scrub},
+    clocks::{self, Clocks},
     config::Config,
     error::chain,
     home::{Home, HomeError},
@@ -34,6 +35,7 @@ use crate::{
     local::server::{LocalError, LocalServer, Office, OfficeCommand},
     master::{self, MasterHandle, ReignDriver},
     membership::{DoorKeeper, MembershipError, Seat, Standing},
+    parting::{self, GRACE},
     repository::{
         self, FromReplicas, RepositoryHandle,
         layout::{Layout, LayoutError},
@@ -49,10 +51,10 @@ use crate::{
 const DRAWS: usize = 64;
 /// Most addresses that a node announces (FORMATS, "Numbers").
 const ADDRESSES: usize = 8;
-/// How long a planned stop may take before it is cut short (FORMATS, "Numbers").
-const GRACE: Duration = Duration::from_secs(30);
 /// Between two looks at a disk that failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
+/// Of the grace of a planned stop, what is left for the goodbye and the end of all tasks.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Why a node could not start; nothing runs, and nothing was lost.
 #[derive(Debug, thiserror::Error)]
@@ -197,10 +199,20 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         }
     }
     tracing::info!("stopping");
+    if let Some(mesh) = &mesh {
+        tokio::select! {
+            parted = tokio::time::timeout(GRACE - LAST, parting::before_stop(&mesh.rooms)) => {
+                if parted.is_err() {
+                    tracing::warn!("handing over took too long and was cut short");
+                }
+            }
+            () = signals.next() => tracing::warn!("told to stop twice: stopping without handing over"),
+        }
+    }
     shown.send_replace(None);
     stop.send_replace(true);
     if let Some(mesh) = mesh
-        && tokio::time::timeout(GRACE, mesh.stop()).await.is_err()
+        && tokio::time::timeout(LAST, mesh.stop()).await.is_err()
     {
         tracing::warn!("the stop took too long and was cut short");
     }
@@ -349,6 +361,7 @@ impl Mesh {
             master,
             worker: WorkerHandle::new(config.slots),
             repository,
+            clocks: Clocks::default(),
         });
         receptionist.open(rooms.clone());
         let driver = ReignDriver::open(rooms.clone(), inbox).await?;
@@ -363,6 +376,7 @@ impl Mesh {
         ));
         tasks.spawn(links::spread(rooms.clone(), stopped.clone()));
         tasks.spawn(vitals::watch(rooms.clone(), stopped.clone()));
+        tasks.spawn(clocks::watch(rooms.clone(), stopped.clone()));
         tasks.spawn(driver.run(stopped.clone()));
         tasks.spawn(repository::keep(rooms.clone(), layout, mends, stopped.clone()));
         tasks.spawn(scrub::scrub(rooms.clone(), stopped.clone()));
@@ -380,7 +394,7 @@ impl Mesh {
             "this node was restored from an older state: it begins a new life"
         );
         self.rooms.ledger.learn_incarnation(incarnation).await?;
-        if tokio::time::timeout(GRACE, self.stop()).await.is_err() {
+        if tokio::time::timeout(LAST, self.stop()).await.is_err() {
             tracing::warn!("the stop took too long and was cut short");
         }
         Ok(())
@@ -392,9 +406,8 @@ impl Mesh {
         self.end_tasks().await;
     }
 
-    /// Hands over, says goodbye, and ends every task of the mesh part. Builds go on by themselves.
+    /// Says goodbye, and ends every task of the mesh part. Builds go on by themselves.
     async fn stop(self) {
-        master::hand_over(&self.rooms).await;
         self.rooms.discovery.clone().goodbye().await;
         let ledger = self.rooms.ledger.clone();
         self.end_tasks().await;

@@ -5,6 +5,7 @@
 pub mod blobs;
 pub mod cli;
 pub mod clock;
+pub mod clocks;
 pub mod compose;
 pub mod config;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod links;
 pub mod local;
 pub mod master;
 pub mod membership;
+pub mod parting;
 pub mod repository;
 pub mod rooms;
 pub mod service;

@@ -11,6 +11,7 @@ use pacmesh_protocol::{
 
 use crate::{
     blobs::{BlobStore, Fetcher},
+    clocks::Clocks,
     config::Config,
     error::chain,
     ledger::LedgerHandle,
@@ -50,6 +51,8 @@ pub struct Rooms {
     pub worker: WorkerHandle,
     /// Serving.
     pub repository: RepositoryHandle,
+    /// What time others say it is.
+    pub clocks: Clocks,
 }
 
 impl Rooms {

@@ -11,7 +11,7 @@ use pacmesh_protocol::{
     wire::{HASH_BATCH, Reply, Request},
 };
 
-use crate::{error::chain, ledger, master, rooms::Rooms, transport::Service};
+use crate::{clock, error::chain, ledger, master, rooms::Rooms, transport::Service};
 
 /// What a log brings.
 pub type LogStream = BoxStream<'static, io::Result<Bytes>>;
@@ -92,6 +92,9 @@ pub async fn answer(rooms: &Arc<Rooms>, peer: NodeId, request: Request) -> Reply
         | Request::Cancel { .. }
         | Request::Adopt { .. }
         | Request::Inventory { .. } => to_worker(rooms, peer, request).await,
+        Request::Clock => Reply::Clock {
+            wall_ms: clock::wall_ms(),
+        },
         Request::Have { blobs } => have(rooms, blobs).await,
         Request::Keep { blobs, from } => keep(rooms, peer, blobs, from).await,
         _ => refused("this request is not answered here"),

@@ -38,8 +38,8 @@ async fn tell(rooms: &Rooms) {
         return;
     };
     let (name, roles) = (member.name.clone(), member.roles);
-    let draining = Settings(&view).is_draining(&rooms.node);
     let (load, free_mib) = (load(), free_mib(&rooms.config));
+    let draining = rooms.worker.is_closing() || Settings(&view).is_draining(&rooms.node);
     let own = rooms.discovery.table().borrow().own.clone();
     let same = own.name == name && own.roles == roles && own.draining == draining;
     // A load that moves a little is not worth a gossip of its own.

@@ -176,6 +176,8 @@ pub enum Request {
     /// "I am about to go: have others keep what only I hold." To the master; answered by [`Reply::Blobs`] with what is
     /// still only there, when that is nothing or when nothing more can be done.
     CopySole,
+    /// What time is it there?
+    Clock,
     /// Ask the master this for me, I cannot reach it. Answered as the master answers, and never passed on further.
     Relay {
         /// What.
@@ -285,6 +287,11 @@ pub enum Reply {
     JobStates(Vec<LiveJob>),
     /// To `Copies`.
     Copies(CopiesState),
+    /// To `Clock`.
+    Clock {
+        /// Milliseconds since 1970.
+        wall_ms: u64,
+    },
 }
 
 /// Why a source's metadata cannot be had.
@@ -397,6 +404,11 @@ pub enum Change {
         certificate: Vec<u8>,
         /// No longer.
         distrusted: bool,
+    },
+    /// Hand the lead over.
+    Lead {
+        /// To whom.
+        node: NodeId,
     },
 }
 

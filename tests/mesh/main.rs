@@ -6,12 +6,14 @@
 mod backup;
 mod bad_input;
 mod building;
+mod busy;
 mod entry;
 mod farm;
 mod heal;
 mod keeping;
 mod lan;
 mod relay;
+mod steady;
 mod survival;
 mod take_over;
 mod torture;

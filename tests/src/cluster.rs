@@ -383,7 +383,7 @@ impl Node {
         self.home.with_extension("log")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.namespace {
             Some(namespace) => {
                 let mut command = Command::new("ip");

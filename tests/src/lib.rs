@@ -3,11 +3,14 @@
 //! * [`sim`]: a world of machines that one seed decides, for decisions; [`invariants`]: what holds in each of its steps
 //! * [`cluster`]: real nodes in processes of their own; [`namespace`]: networks for them; [`lan`]: both together;
 //!   [`mishaps`]: what happens to machines; [`audit`]: what must hold afterwards; [`pacman`]: clients of their
-//!   repository; [`fixtures`]: what they build; [`process`] and [`wait`]: bounded programs, bounded waits
+//!   repository; [`fixtures`] and [`gate`]: what they build; [`process`], [`background`] and [`wait`]: bounded programs,
+//!   bounded waits
 
 pub mod audit;
+pub mod background;
 pub mod cluster;
 pub mod fixtures;
+pub mod gate;
 pub mod invariants;
 pub mod lan;
 pub mod mishaps;

@@ -5,15 +5,15 @@
 use std::path::Path;
 
 use pacmesh_protocol::{
+    ids::RequestId,
     ledger::kinds::{BuildOptions, Origin},
     names::PackageName,
 };
-use serde_json::json;
 
-use super::{BuildArgs, Failure, Wait, print, show};
+use super::{BuildArgs, Failure, Wait, follow, show};
 use crate::{
     home::Home,
-    local::{Client, LocalReply, LocalRequest, request::BuildSource, views::BuildEvent},
+    local::{Client, LocalReply, LocalRequest, request::BuildSource},
     source::{self, PackOptions},
 };
 
@@ -40,16 +40,26 @@ pub(super) async fn build(home: &Home, args: BuildArgs) -> Result<(), Failure> {
         },
         track: !args.once,
         wait: !args.wait.detach,
+        request: drawn()?,
     };
-    follow(Client::ask(home, &request).await?, args.wait).await
+    follow::build(home, request, args.wait).await
 }
 
 pub(super) async fn rebuild(home: &Home, bases: Vec<PackageName>, wait: Wait) -> Result<(), Failure> {
     let request = LocalRequest::Rebuild {
         bases,
         wait: !wait.detach,
+        request: drawn()?,
     };
-    follow(Client::ask(home, &request).await?, wait).await
+    follow::build(home, request, wait).await
+}
+
+/// A name for a request, under which it may be asked again.
+fn drawn() -> Result<RequestId, Failure> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)
+        .map_err(|error| Failure::Failed(format!("no randomness for a request: {error}")))?;
+    Ok(RequestId(id))
 }
 
 pub(super) async fn cancel(home: &Home, job: String) -> Result<(), Failure> {
@@ -92,7 +102,7 @@ async fn store(home: &Home, label: String, force: bool) -> Result<BuildSource, F
         .map_err(|error| Failure::of(&error))?
         .map_err(|error| Failure::of(&error))?;
     for warning in &packed.warnings {
-        eprintln(warning);
+        follow::say(warning);
     }
     let mut client = Client::ask(home, &LocalRequest::Store).await?;
     let mut file = packed.file.into_file();
@@ -107,66 +117,5 @@ async fn store(home: &Home, label: String, force: bool) -> Result<BuildSource, F
             epoch: packed.epoch,
         }),
         other => Err(show::unexpected(other)),
-    }
-}
-
-fn eprintln(text: &str) {
-    use std::io::Write;
-    // A warning that nobody can read any more is not worth a failure.
-    let _ = writeln!(std::io::stderr(), "pacmesh: {text}");
-}
-
-/// Shows events until the build is finished; fails when any job did.
-async fn follow(mut client: Client, wait: Wait) -> Result<(), Failure> {
-    loop {
-        match client.next().await? {
-            LocalReply::Event(event) if event.event == "finished" => {
-                if wait.json {
-                    let (published, failed) = (event.published, event.failed);
-                    print::json(&json!({"event": "finished", "published": published, "failed": failed}))?;
-                } else if !wait.detach {
-                    print::line(format!("{} published, {} failed", event.published, event.failed))?;
-                }
-                return if event.failed == 0 {
-                    Ok(())
-                } else {
-                    Err(Failure::Said)
-                };
-            }
-            LocalReply::Event(event) if wait.json => print::json(&json!({
-                "event": event.event, "job": event.job, "base": event.base,
-                "worker": event.worker, "attempt": event.attempt,
-                "version": event.version, "copies": event.copies, "error": event.error,
-            }))?,
-            LocalReply::Event(event) => print::line(sentence(&event))?,
-            LocalReply::Bytes(bytes) if !wait.json && print::on_terminal() => print::raw(&bytes)?,
-            LocalReply::Bytes(_) => {}
-            LocalReply::Note(text) => eprintln(&text),
-            LocalReply::Done(_) => return Ok(()),
-            other => return Err(show::unexpected(other)),
-        }
-    }
-}
-
-fn sentence(event: &BuildEvent) -> String {
-    let head = format!("{} ({})", event.base, print::short(&event.job));
-    let worker = event
-        .worker_name
-        .as_deref()
-        .or(event.worker.as_deref())
-        .unwrap_or("nobody");
-    let version = event.version.as_deref().unwrap_or_default();
-    match event.event.as_str() {
-        "started" => format!("{head} started on {worker}, attempt {}", event.attempt),
-        "published" => format!(
-            "{head} published {version}, {} copies, built on {worker}",
-            event.copies
-        ),
-        "failed" => format!(
-            "{head} failed: {}\n  see 'pacmesh logs {}'",
-            event.error.as_deref().unwrap_or("no reason was given"),
-            print::short(&event.job)
-        ),
-        other => format!("{head} {other}"),
     }
 }

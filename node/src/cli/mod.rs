@@ -7,6 +7,7 @@ mod backup;
 mod build;
 mod daemon;
 mod exit;
+mod follow;
 mod keys;
 mod member;
 mod print;
@@ -415,7 +416,7 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
             Command::Jobs { failed, all, json } => show::jobs(home, all, failed, json.json).await,
             Command::Packages(json) => show::packages(home, json.json).await,
             Command::Why { job } => show::why(home, job).await,
-            Command::Logs { job, follow } => show::logs(home, job, follow).await,
+            Command::Logs { job, follow } => follow::logs(home, job, follow).await,
             Command::Build(args) => build::build(home, args).await,
             Command::Rebuild { bases, wait } => build::rebuild(home, bases, wait).await,
             Command::Cancel { job } => build::cancel(home, job).await,

@@ -164,17 +164,6 @@ pub(super) async fn why(home: &Home, job: String) -> Result<(), Failure> {
     done(Client::ask(home, &LocalRequest::Why { job }).await?).await
 }
 
-pub(super) async fn logs(home: &Home, job: String, follow: bool) -> Result<(), Failure> {
-    let mut client = Client::ask(home, &LocalRequest::Logs { job, follow }).await?;
-    loop {
-        match client.next().await? {
-            LocalReply::Bytes(bytes) => print::raw(&bytes)?,
-            LocalReply::Done(_) => return Ok(()),
-            other => return Err(unexpected(other)),
-        }
-    }
-}
-
 pub(super) async fn config(home: &Home, command: ConfigCommand) -> Result<(), Failure> {
     match command {
         ConfigCommand::Set { name, value } => {

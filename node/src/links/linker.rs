@@ -104,6 +104,7 @@ pub async fn link(
                 Some(Event::Outlived { incarnation }) => {
                     let _ = commands.try_send(OfficeCommand::Outlived { incarnation });
                 }
+                Some(Event::State { node, state }) => linker.tell_state(&node, state),
                 Some(_) => {}
                 None => break,
             },
@@ -135,6 +136,17 @@ impl Linker {
         // Whoever left hears the answer to its goodbye, and closes by itself.
         self.rooms.transport.bar(barred.clone());
         self.rooms.discovery.set_members(members, barred).await;
+    }
+
+    /// Who came and went is worth a line: afterwards nothing else tells of it.
+    fn tell_state(&self, node: &NodeId, state: MemberState) {
+        let name = self.rooms.name_of(node);
+        match state {
+            MemberState::Alive => tracing::info!(member = name, "is here"),
+            MemberState::Left => tracing::info!(member = name, "said goodbye"),
+            MemberState::Lost => tracing::warn!(member = name, "is lost: it does not answer"),
+            MemberState::Suspect => tracing::debug!(member = name, "does not answer, others are asked"),
+        }
     }
 
     fn tell_addresses(&self) {

@@ -1,15 +1,22 @@
 //! The command line's side of the local socket.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use pacmesh_protocol::wire::FRAME_LIMIT;
-use tokio::{io::AsyncReadExt, net::UnixStream};
+use tokio::{
+    io::AsyncReadExt,
+    net::UnixStream,
+    time::{Instant, sleep},
+};
 
 use super::request::{CHUNK, LocalChunk, LocalReply, LocalRequest};
 use crate::{
     frame::{FrameError, expect_frame, write_frame},
     home::Home,
 };
+
+/// Between two looks for a node that went away.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a node did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +66,23 @@ impl Client {
             })?;
         write_frame(&mut stream, request).await?;
         Ok(Self { stream })
+    }
+
+    /// Connects to the next life of a node that went away, and asks; waits for it at most `patience`.
+    pub async fn ask_again(
+        home: &Home,
+        request: &LocalRequest,
+        patience: Duration,
+    ) -> Result<Self, ClientError> {
+        let end = Instant::now() + patience;
+        loop {
+            match Self::ask(home, request).await {
+                Err(ClientError::NoNode { .. } | ClientError::Broken(_)) if Instant::now() < end => {
+                    sleep(AGAIN).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Whether a node of `home` listens.

@@ -3,6 +3,7 @@
 //! A caller here has the rights of the node. The daemon opens no path that a caller names: files come as bytes.
 
 pub mod client;
+pub mod marks;
 pub mod request;
 pub mod server;
 pub mod views;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use pacmesh_protocol::{
-    ids::{Digest, JobId},
+    ids::{Digest, JobId, RequestId},
     ledger::kinds::{BuildOptions, Origin},
     names::{Architecture, MeshName, PackageName, RepositoryName},
     roles::Roles,
@@ -14,6 +14,7 @@ use pacmesh_protocol::{
 use pacmesh_signing::backup::Passphrase;
 use serde::{Deserialize, Serialize};
 
+use super::marks::{BuildMark, LogMark};
 use super::views::{
     BuildEvent, CheckView, InitView, InviteView, JobView, JoinView, NodeView, PackageView, PacmanView,
     RestoreView, SignerView, StatusView,
@@ -77,6 +78,8 @@ pub enum LocalRequest {
         track: bool,
         /// Answer with events until every job ended, else as soon as they are queued.
         wait: bool,
+        /// Drawn by the caller: asked again under it, nothing is done twice.
+        request: RequestId,
     },
     /// `rebuild`
     Rebuild {
@@ -84,6 +87,8 @@ pub enum LocalRequest {
         bases: Vec<PackageName>,
         /// As in `Build`.
         wait: bool,
+        /// As in `Build`.
+        request: RequestId,
     },
     /// `logs`
     Logs {
@@ -165,6 +170,18 @@ pub enum LocalRequest {
     Restore {
         /// What opens it.
         passphrase: Passphrase,
+    },
+    /// `build` or `rebuild` whose answer broke off: its rest.
+    ResumeBuild {
+        /// As it came last.
+        mark: BuildMark,
+        /// As it came last.
+        log: Option<LogMark>,
+    },
+    /// `logs -f` whose answer broke off: its rest.
+    ResumeLogs {
+        /// As it came last.
+        log: LogMark,
     },
 }
 
@@ -257,4 +274,8 @@ pub enum LocalReply {
     Checked(CheckView),
     /// To `Restore`.
     Restored(Box<RestoreView>),
+    /// All of a build that came before this was told; to be given back where the answer breaks off.
+    BuildMark(Box<BuildMark>),
+    /// So much of a log came; to be given back where the answer breaks off.
+    LogMark(LogMark),
 }

@@ -25,27 +25,31 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What an accepted change brought: jobs and synced copies.
 pub type Accepted = (Vec<AcceptedJob>, u32);
 
-/// Asks the master for a change in this node's name. The same request id is used for every attempt, so that a change
-/// that was recorded before its answer was lost is not done twice.
+/// Asks the master for a change in this node's name.
 pub async fn carry(rooms: &Arc<Rooms>, body: Change) -> Result<Accepted, String> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| format!("no randomness for a request: {error}"))?;
+    carry_as(rooms, RequestId(id), body).await
+}
+
+/// Asks the master for a change under a given id. The same id is used for every attempt, so that a change that was
+/// recorded before its answer was lost is not done twice.
+pub async fn carry_as(rooms: &Arc<Rooms>, id: RequestId, body: Change) -> Result<Accepted, String> {
     let carried = Carried {
         origin: rooms.node,
-        request: RequestId(id),
+        request: id,
         deadline_ms: clock::wall_ms() + ANSWER.as_millis() as u64,
         body,
     };
     let key = &*rooms.keys.node;
     let signed = Signed::seal(&carried, Purpose::Carried, &rooms.mesh, key, FRAME_LIMIT / 2)
         .map_err(|error| format!("too much at once ({error}): ask in smaller parts"))?;
-    let mut patience = Instant::now() + PATIENCE;
-    let end = Instant::now() + ANSWER;
+    let mut patience = Patience::from(Instant::now());
     let mut leadership = rooms.master.watch();
     loop {
         let master = leadership.borrow_and_update().master();
         for bearer in ways(rooms, master) {
-            match timeout_at(end, bring(rooms, bearer, &signed)).await {
+            match timeout_at(patience.end, bring(rooms, bearer, &signed)).await {
                 Ok(Some(CarriedReply::Accepted { jobs, copies })) => return Ok((jobs, copies)),
                 Ok(Some(CarriedReply::Refused { reason })) => return Err(reason),
                 Ok(Some(CarriedReply::NotMaster { .. }) | None) => {}
@@ -55,16 +59,42 @@ pub async fn carry(rooms: &Arc<Rooms>, body: Change) -> Result<Accepted, String>
                     );
                 }
             }
-            // Somebody leads and could not answer; a successor gets the full patience.
-            patience = patience.max(Instant::now() + PAUSE);
+            patience.heard_of_a_master(Instant::now());
         }
-        if Instant::now() >= patience.min(end) {
+        if patience.is_over(Instant::now()) {
             return Err(no_master(rooms));
         }
         // A successor is asked at once; the same one again only after a pause.
         if let Ok(Err(_)) = timeout(PAUSE, leadership.changed()).await {
             return Err("this node is stopping: ask again when it runs".to_owned());
         }
+    }
+}
+
+/// How long a change is held.
+#[derive(Debug)]
+struct Patience {
+    /// Without a master.
+    until: Instant,
+    /// In any case.
+    end: Instant,
+}
+
+impl Patience {
+    fn from(now: Instant) -> Self {
+        Self {
+            until: now + PATIENCE,
+            end: now + ANSWER,
+        }
+    }
+
+    /// Somebody led and could not answer: its successor gets the full time, however long the first one took.
+    fn heard_of_a_master(&mut self, now: Instant) {
+        self.until = now + PATIENCE;
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now >= self.until.min(self.end)
     }
 }
 
@@ -106,5 +136,24 @@ pub(crate) async fn bring_knock(rooms: &Arc<Rooms>, knock: CarriedKnock) -> Knoc
     match relay::ask_master(rooms, knock, KNOCK).await {
         Ok(Reply::Knock(reply)) => reply,
         _ => KnockReply::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_that_dies_late_leaves_its_successor_the_full_time() {
+        let begun = Instant::now();
+        let mut patience = Patience::from(begun);
+        assert!(!patience.is_over(begun + PATIENCE - PAUSE));
+        assert!(patience.is_over(begun + PATIENCE));
+        let died = begun + PATIENCE * 3;
+        patience.heard_of_a_master(died);
+        assert!(!patience.is_over(died + PATIENCE - PAUSE));
+        assert!(patience.is_over(died + PATIENCE));
+        patience.heard_of_a_master(begun + ANSWER);
+        assert!(patience.is_over(begun + ANSWER));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use pacmesh_protocol::{
     codec,
-    ids::{Digest, JobId},
+    ids::{Digest, JobId, NodeId},
     ledger::{kinds::JobV1, view::View},
     membership::{MemberState, Seen},
     names::{Architecture, RepositoryName},
@@ -18,7 +18,7 @@ use pacmesh_protocol::{
 };
 
 use crate::{
-    clock, repository::meta::PackageMeta, rooms::Rooms, settings::Settings, vitals,
+    clock, parting::GRACE, repository::meta::PackageMeta, rooms::Rooms, settings::Settings, vitals,
     worker::provides::HostProvides,
 };
 
@@ -105,7 +105,10 @@ impl Catalogs {
                 archive: release.archive,
             });
         }
-        let host = self.host.get_or_insert_with(|| host_names(rooms)).clone();
+        let host = match &self.host {
+            Some(host) => host.clone(),
+            None => self.host.insert(host_names(rooms).await).clone(),
+        };
         Catalog::new(packages, host)
     }
 
@@ -137,8 +140,11 @@ fn in_force(view: &View, repository: &RepositoryName, arch: &Architecture) -> BT
 }
 
 /// What build roots have without the mesh: the known names, and those that the configuration adds.
-fn host_names(rooms: &Rooms) -> BTreeSet<String> {
-    let host = HostProvides::detect();
+async fn host_names(rooms: &Rooms) -> BTreeSet<String> {
+    // It reads the whole database of the host's pacman.
+    let host = tokio::task::spawn_blocking(HostProvides::detect)
+        .await
+        .unwrap_or_default();
     host.names()
         .map(str::to_owned)
         .chain(rooms.config.provides.iter().cloned())
@@ -161,6 +167,10 @@ pub(super) fn workers(rooms: &Rooms) -> Vec<WorkerState> {
     let table = rooms.discovery.table();
     let table = table.borrow();
     let somebody_to_ask = table.alive().next().is_some();
+    let gone_for = |node: &NodeId| {
+        let seen = table.members.get(node);
+        seen.map_or(Duration::ZERO, |seen| clock::now().since(seen.since))
+    };
     view.members()
         .filter(|member| member.is_active() && member.roles.has(Role::Worker))
         .filter_map(|member| {
@@ -175,6 +185,10 @@ pub(super) fn workers(rooms: &Rooms) -> Vec<WorkerState> {
                 Some(MemberState::Suspect) => Liveness::Suspect,
                 Some(MemberState::Lost) if somebody_to_ask => Liveness::Lost,
                 Some(MemberState::Lost) => Liveness::Unheard,
+                // Its builds outlive its daemon, and are waited for as long as a stop may take.
+                Some(MemberState::Left) if record.running > 0 && gone_for(&member.id) < GRACE => {
+                    Liveness::Away
+                }
                 Some(MemberState::Left) => Liveness::Lost,
             };
             Some(WorkerState {

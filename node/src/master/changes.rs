@@ -44,7 +44,9 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
         | Change::Hold { .. } => &[Role::Client, Role::Master],
         // A node may edit itself: leave, take another name, give roles up.
         Change::EditMember { node, .. } if node == origin => &Role::ALL,
-        Change::Set { .. } | Change::EditMember { .. } | Change::Signer { .. } => &[Role::Master],
+        Change::Set { .. } | Change::EditMember { .. } | Change::Signer { .. } | Change::Lead { .. } => {
+            &[Role::Master]
+        }
     };
     if needed.iter().any(|role| member.roles.has(*role)) {
         return Ok(());
@@ -66,7 +68,9 @@ pub(super) fn plan(
     request: RequestId,
 ) -> Result<Planned, String> {
     let planned = match change {
-        Change::Submit { .. } => return Err("a submission is not planned here".to_owned()),
+        Change::Submit { .. } | Change::Lead { .. } => {
+            return Err("this change is not planned here".to_owned());
+        }
         Change::Rebuild { repository, bases } => rebuild(view, mesh, repository.as_ref(), bases, request),
         Change::CancelJob { job } => return cancel(view, *job),
         Change::RetryJob { job } => return retry(view, *job),

@@ -12,7 +12,7 @@ use pacmesh_protocol::{
 };
 use pacmesh_signing::membership::{Entrant, extend, judge_knock};
 
-use crate::{clock, error::chain, rooms::Rooms};
+use crate::{clock, clocks, error::chain, rooms::Rooms};
 
 /// Judges a knock and records the admission. A repeated knock of an admitted key gets the same admission.
 pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) -> KnockReply {
@@ -27,6 +27,17 @@ pub(super) async fn admit(rooms: &Rooms, reign: ReignId, knock: CarriedKnock) ->
     if let Some((record, links)) = known.clone().filter(|_| view.is_member(&node)) {
         let credential = Credential { links };
         return KnockReply::Admitted { record, credential };
+    }
+    if let Some((_, off)) = rooms
+        .clocks
+        .wrong(rooms.node)
+        .iter()
+        .find(|(node, _)| *node == rooms.node)
+    {
+        return refused(&format!(
+            "the token cannot be judged: {}",
+            clocks::sentence(&rooms.name_of(&rooms.node), *off)
+        ));
     }
     let entrant = match judge_knock(&knock, &rooms.mesh, clock::wall_ms(), |terms| {
         view.invitation_uses(&terms.invitation)

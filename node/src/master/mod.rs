@@ -20,7 +20,7 @@ mod submit;
 mod verify;
 
 pub(crate) use carry::bring_knock;
-pub use carry::{Accepted, carry};
+pub use carry::{Accepted, carry, carry_as};
 pub use copies::{Copies, count_copies};
 pub use handle::{Inbox, LeaderMessage, Leadership, MasterHandle, Message};
 pub use reign::{ReignDriver, ReignError};
@@ -31,13 +31,32 @@ pub(crate) use verify::keyring;
 
 use std::time::Duration;
 
-use pacmesh_protocol::membership::Table;
+use pacmesh_protocol::{ids::NodeId, membership::Table, roles::Role};
 
-use crate::rooms::Rooms;
+use crate::{rooms::Rooms, settings::Settings};
 pub(crate) use reign::BALLOT;
 
 /// How long a handed-over lead may take to find its next holder.
 const HANDOVER: Duration = Duration::from_secs(3);
+
+/// Whether `heir` could lead now; the text says what to do.
+pub(crate) fn may_lead(rooms: &Rooms, heir: &NodeId) -> Result<(), String> {
+    let (view, name) = (rooms.ledger.view(), rooms.name_of(heir));
+    if !view.has_role(heir, Role::Master) {
+        return Err(format!(
+            "{name} has not the role master: 'pacmesh nodes' lists who may lead"
+        ));
+    }
+    if Settings(&view).is_draining(heir) {
+        return Err(format!(
+            "{name} takes no new work: 'pacmesh node resume {name}' first"
+        ));
+    }
+    if !rooms.discovery.table().borrow().is_alive(heir) {
+        return Err(format!("{name} is not in reach: start it, and try again"));
+    }
+    Ok(())
+}
 
 /// Before a planned stop: somebody else leads, if somebody else may.
 pub async fn hand_over(rooms: &Rooms) {

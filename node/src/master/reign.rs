@@ -21,6 +21,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
 };
+use tracing::Instrument;
 
 use super::{
     handle::{Inbox, LeaderMessage, Leadership, Message},
@@ -345,7 +346,9 @@ impl ReignDriver {
         let (sender, inbox) = mpsc::channel(LEADER_QUEUE);
         let (end, ended) = watch::channel(false);
         let leader = Leader::new(self.rooms.clone(), reign, inbox);
-        let task = tokio::spawn(leader.run(ended));
+        let name = self.rooms.name_of(&self.rooms.node);
+        let span = tracing::info_span!("reign", term = reign.term, master = name);
+        let task = tokio::spawn(leader.run(ended).instrument(span));
         self.leading = Some(Leading {
             reign,
             sender,

@@ -194,6 +194,7 @@ impl AttemptFolder {
             .stderr(output)
             .spawn()
             .map_err(io_error("start", &runner.program))?;
+        tracing::info!(attempt = self.id, %stage, "a runner starts");
         Ok(RunningStage::new(self.layout.clone(), stage, Some(child)))
     }
 

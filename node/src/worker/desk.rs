@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use pacmesh_protocol::{
     ids::{Digest, JobId, NodeId},
+    ledger::record::ReignId,
     wire::{Reply, Request},
     work::{Fence, Inventory, Order, Report, RunningAttempt, Stage},
 };
@@ -19,12 +20,13 @@ use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
+use tracing::Instrument;
 
 use super::{
     attempt::AttemptFolder,
     collect,
     journey::{self, Journey},
-    probe, tidy,
+    kept, probe, tidy,
 };
 use crate::{clock, error::chain, rooms::Rooms};
 
@@ -50,7 +52,9 @@ pub(super) struct Slip {
 /// What lies on the desk. The lock is held for look-ups and small changes, never over an await.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
-    slips: BTreeMap<JobId, Slip>,
+    pub(super) slips: BTreeMap<JobId, Slip>,
+    /// A planned stop has begun: nothing new is taken.
+    pub(super) closing: bool,
 }
 
 /// The way to the worker's room.
@@ -60,6 +64,8 @@ pub struct WorkerHandle {
     tasks: Arc<Mutex<JoinSet<()>>>,
     probes: Arc<Semaphore>,
     slots: usize,
+    /// The last reign that was told what is here.
+    pub(super) told: Arc<watch::Sender<Option<ReignId>>>,
 }
 
 impl WorkerHandle {
@@ -70,6 +76,7 @@ impl WorkerHandle {
             tasks: Arc::default(),
             probes: Arc::new(Semaphore::new(PROBES)),
             slots: slots as usize,
+            told: Arc::default(),
         }
     }
 
@@ -112,8 +119,12 @@ impl WorkerHandle {
             }
             Request::Order { order } => self.order(rooms, master, *order),
             Request::Cancel { job, fence } => self.cancel(job, fence),
-            Request::Adopt { job, old, new } => self.adopt(job, old, new),
-            Request::Inventory { .. } => Reply::Inventory(Box::new(self.inventory())),
+            Request::Adopt { job, old, new } => self.adopt(job, old, new).await,
+            Request::Inventory { reign } => {
+                let inventory = self.inventory();
+                self.told.send_replace(Some(reign));
+                Reply::Inventory(Box::new(inventory))
+            }
             _ => refused("this request is not the worker's"),
         }
     }
@@ -144,12 +155,15 @@ impl WorkerHandle {
             }
             None => {}
         }
+        if self.with(|desk| desk.closing) {
+            return refused("it is about to stop");
+        }
         if self.running() as usize >= self.slots {
             return refused("no free slot");
         }
         // Below the disk reserve no work: what is built already must still fit.
         if let Err(error) = rooms.blobs.room_for(0) {
-            return refused(&chain(&error));
+            return refused(&format!("its disk is full: {}", chain(&error)));
         }
         let journey = Journey::new(&rooms.config.home.builds(), master, order);
         self.start(rooms, journey, None);
@@ -174,13 +188,22 @@ impl WorkerHandle {
         let (rooms, worker) = (rooms.clone(), self.clone());
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
+        let order = &journey.order;
+        let span = tracing::info_span!(
+            "job",
+            job = %order.job.short(),
+            base = %order.probe.base,
+            reign = order.fence.reign.term,
+            attempt = order.fence.number
+        );
+        let whole = async move {
             let job = journey.order.job;
             worker.announce(&rooms).await;
             journey::travel(&rooms, &worker, journey, report, cancelled).await;
             worker.with(|desk| desk.slips.remove(&job));
             worker.announce(&rooms).await;
-        });
+        };
+        tasks.spawn(whole.instrument(span));
     }
 
     /// Tells the others how busy this node is.
@@ -201,17 +224,44 @@ impl WorkerHandle {
         Reply::Done
     }
 
-    fn adopt(&self, job: JobId, old: Fence, new: Fence) -> Reply {
+    /// The new fence is kept before it is answered: a restart must not say the old one to a master that counts on the
+    /// new one, or the attempt would be taken for lost.
+    async fn adopt(&self, job: JobId, old: Fence, new: Fence) -> Reply {
+        let is_meant = |slip: &Slip| slip.order.fence == old || slip.order.fence == new;
+        let folder = self.with(|desk| {
+            let slip = desk.slips.get(&job).filter(|slip| is_meant(slip))?;
+            Some(slip.folder.clone())
+        });
+        let Some(folder) = folder else {
+            return refused("there is no such attempt here");
+        };
+        if let Err(error) = kept::keep_fence(folder, &new).await {
+            return refused(&format!("the attempt cannot be adopted: {error}"));
+        }
+        tracing::info!(job = %job.short(), reign = new.reign.term, "an attempt is adopted");
         self.with(|desk| match desk.slips.get_mut(&job) {
-            Some(slip) if slip.order.fence == old || slip.order.fence == new => {
+            Some(slip) if is_meant(slip) => {
                 slip.order.fence = new;
                 if let Some(report) = &mut slip.report {
                     report.fence = new;
                 }
                 Reply::Done
             }
-            _ => refused("there is no such attempt here"),
+            _ => refused("the attempt ended meanwhile"),
         })
+    }
+
+    /// An attempt that was adopted before it had a folder is kept under its new fence.
+    pub(super) async fn keep_fence(&self, job: &JobId, ordered: Fence) {
+        let adopted = self.with(|desk| {
+            let slip = desk.slips.get(job)?;
+            (slip.order.fence != ordered).then(|| (slip.folder.clone(), slip.order.fence))
+        });
+        if let Some((folder, fence)) = adopted
+            && let Err(error) = kept::keep_fence(folder, &fence).await
+        {
+            tracing::warn!(%error, "an adoption could not be kept; a restart would build again");
+        }
     }
 
     fn inventory(&self) -> Inventory {
@@ -275,7 +325,7 @@ impl WorkerHandle {
         });
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Desk) -> T) -> T {
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Desk) -> T) -> T {
         look(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -13,7 +13,6 @@ use pacmesh_protocol::{
     wire::{FRAME_LIMIT, Reply, Request},
     work::{FailureClass, Order, Outcome, Probe, Report, Stage},
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{
@@ -23,6 +22,7 @@ use super::{
     collect,
     desk::{WorkerHandle, started_now},
     environment::HostEnvironment,
+    kept::{self, Note},
     srcinfo,
 };
 use crate::{error::chain, rooms::Rooms};
@@ -31,18 +31,9 @@ use crate::{error::chain, rooms::Rooms};
 const CONF_LIMIT: u64 = 64 << 10;
 /// How long the master may take to name a pkgrel or to take a report with large archives.
 const MASTER_WAIT: Duration = Duration::from_secs(600);
-/// Between two attempts to reach a master.
+/// Between two attempts to reach a master: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The file in the attempt's folder that holds its report.
-const REPORT: &str = "report";
-
-/// What the attempt's folder remembers of its order.
-#[derive(Debug, Serialize, Deserialize)]
-struct Note {
-    master: NodeId,
-    order: Order,
-    started_ms: u64,
-}
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// An attempt and where it lives.
 #[derive(Debug)]
@@ -91,10 +82,14 @@ impl Journey {
     pub(super) fn reopen(root: &Path, id: &str) -> Option<(Self, Option<Report>)> {
         let folder = AttemptFolder::open(root, id).ok()?;
         let note: Note = codec::decode(&folder.spec().note, FRAME_LIMIT).ok()?;
-        let report = std::fs::read(root.join(id).join(REPORT)).ok();
-        let report = report.and_then(|bytes| codec::decode(&bytes, FRAME_LIMIT).ok());
+        let mut order = note.order;
+        let mut report = kept::report(&root.join(id));
+        if let Some(fence) = kept::fence(&root.join(id)) {
+            order.fence = fence;
+            report = report.map(|report| Report { fence, ..report });
+        }
         let journey = Self {
-            order: note.order,
+            order,
             started_ms: note.started_ms,
             master: note.master,
             root: root.to_owned(),
@@ -138,22 +133,7 @@ pub(super) async fn travel(
 
 /// Durable before it is told: the archives are pinned, the report is synced.
 async fn keep_report(journey: &Journey, report: &Report) {
-    let path = journey.path();
-    if journey.folder.is_none() {
-        return;
-    }
-    let Ok(bytes) = codec::encode(report, FRAME_LIMIT) else {
-        return;
-    };
-    let written = tokio::task::spawn_blocking(move || {
-        let mut file = tempfile::NamedTempFile::new_in(&path)?;
-        std::io::Write::write_all(&mut file, &bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path.join(REPORT)).map_err(|error| error.error)?;
-        std::fs::File::open(&path)?.sync_all()
-    })
-    .await;
-    if let Ok(Err(error)) = written {
+    if let Err(error) = kept::keep_report(journey.path(), report).await {
         tracing::warn!(%error, "a report could not be kept; a restart would build again");
     }
 }
@@ -166,11 +146,13 @@ async fn deliver(
     mut cancelled: watch::Receiver<bool>,
 ) {
     let mut pause = PAUSE;
+    let mut leadership = rooms.master.watch();
     loop {
         if let Some(fence) = worker.fence(&report.job) {
             report.fence = fence;
         }
-        if let Some(master) = rooms.master.leadership().master() {
+        let master = leadership.borrow_and_update().master();
+        if let Some(master) = master {
             let request = Request::Report {
                 report: Box::new(report.clone()),
             };
@@ -178,7 +160,7 @@ async fn deliver(
                 Ok(Reply::Done) => return,
                 other => tracing::debug!(job = %report.job.short(), ?other, "a report was not taken yet"),
             }
-            pause = (pause * 2).min(Duration::from_secs(10));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         if *cancelled.borrow() {
             return;
@@ -186,6 +168,8 @@ async fn deliver(
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = cancelled.changed() => {}
+            // A new master hears of it at once.
+            Ok(()) = leadership.changed() => pause = PAUSE,
         }
     }
 }
@@ -251,6 +235,7 @@ async fn build(
         None => {
             let folder = open(rooms, journey).await?;
             journey.folder = Some(folder.clone());
+            worker.keep_fence(&order.job, order.fence).await;
             folder
         }
     };
@@ -369,8 +354,7 @@ async fn stage(
             let mut running = match other {
                 Some(Adopted::Running(running)) => running,
                 _ => {
-                    let runner =
-                        RunnerCommand::this_program().map_err(|error| Stop::lost(error.to_string()))?;
+                    let runner = RunnerCommand::this_program();
                     folder
                         .start_stage(stage, &runner)
                         .map_err(|error| Stop::lost(chain(&error)))?

@@ -16,6 +16,7 @@ pub mod environment;
 mod etc;
 mod install;
 mod journey;
+mod kept;
 mod layout;
 mod leftovers;
 mod log;
@@ -29,6 +30,7 @@ mod sandbox;
 mod spec;
 pub mod srcinfo;
 mod stage;
+mod stopping;
 mod tidy;
 
 pub use desk::WorkerHandle;

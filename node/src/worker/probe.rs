@@ -87,7 +87,7 @@ async fn make(rooms: &Rooms, tree: Digest, arch: Architecture) -> Result<Attempt
 
 async fn read(folder: &AttemptFolder, arch: &Architecture) -> Result<Probe, ProbeError> {
     let faulty = |reason: String| ProbeError::Worker(reason);
-    let runner = RunnerCommand::this_program().map_err(|error| faulty(error.to_string()))?;
+    let runner = RunnerCommand::this_program();
     let mut stage = folder
         .start_stage(RunStage::Probe, &runner)
         .map_err(|error| faulty(chain(&error)))?;

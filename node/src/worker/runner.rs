@@ -66,6 +66,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), RunnerError>
     let _ = rustix::process::setsid();
     if stage != RunStage::Probe {
         rustix::process::nice(NICENESS).map_err(|error| RunnerError::Setup(error.into()))?;
+        // A session is a group of its own to the scheduler, and niceness counts only within it: the group is made nice,
+        // too (sched(7), "The autogroup feature"). Kernels without it have no such file.
+        let _ = std::fs::write("/proc/self/autogroup", NICENESS.to_string());
     }
     let this = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(this)).map_err(|error| RunnerError::Setup(error.into()))?;

@@ -184,12 +184,13 @@ pub struct RunnerCommand {
 }
 
 impl RunnerCommand {
-    /// This program's hidden subcommand `runner`.
-    pub fn this_program() -> io::Result<Self> {
-        Ok(Self {
-            program: std::env::current_exe()?,
+    /// The hidden subcommand `runner` of this very program: also when an upgrade has replaced its file, so that a build
+    /// is begun and ended by one version.
+    pub fn this_program() -> Self {
+        Self {
+            program: "/proc/self/exe".into(),
             arguments: vec!["runner".into()],
-        })
+        }
     }
 }
 

@@ -193,6 +193,8 @@ impl Schedule {
         };
         let mut lost = false;
         for (id, job) in &mut self.jobs {
+            // What it was waited for is told now: it goes on, or it is gone.
+            job.hold = job.hold.filter(|hold| hold.worker != worker);
             if let Some(attempt) = job.attempt().filter(|attempt| vanished(*id, attempt)) {
                 out.push(attempt.stop(*id));
                 job.phase = Phase::Waiting;

@@ -7,10 +7,12 @@ use crate::{
     machine::Instant,
     names::Architecture,
     schedule::{
+        io::Liveness,
         job::{Job, Phase, ProbeState},
         machine::Schedule,
         placement::{Place, place},
         queue::{Obstacle, Queue, Readiness},
+        worker::Worker,
     },
 };
 
@@ -24,6 +26,7 @@ impl Schedule {
             Phase::Verifying(worker, _) => format!("its packages from {} to be verified", self.name(*worker)),
             Phase::Ending { .. } => "its end to be recorded".to_owned(),
             Phase::Waiting if !self.has_gathered() => "the inventories of the workers".to_owned(),
+            Phase::Waiting if job.hold.is_some_and(|hold| now < hold.until) => self.for_the_unheard(now, job),
             Phase::Waiting => match &job.probe {
                 ProbeState::Asked(worker) => format!("its PKGBUILD to be read by {}", self.name(*worker)),
                 ProbeState::Wanted => self.for_a_worker(now, job, &self.arches_of(job)),
@@ -75,21 +78,29 @@ impl Schedule {
     fn for_the_unheard(&self, now: Instant, job: &Job) -> String {
         match job.hold.filter(|hold| now < hold.until) {
             Some(hold) => format!(
-                "{}, which may be merely unheard, for {} s",
+                "{}, which {}, for {} s",
                 self.name(hold.worker),
+                self.absence(hold.worker),
                 seconds(hold.until.since(now))
             ),
             None => "workers that have not told yet what they build".to_owned(),
         }
     }
 
+    fn absence(&self, worker: NodeId) -> &'static str {
+        match self.workers.get(&worker) {
+            Some(known) if known.state.liveness == Liveness::Away => {
+                "stopped by plan and goes on with it if it comes back"
+            }
+            Some(known) if known.is_in_reach() && known.inventoried => "did not hand over what it built",
+            Some(known) if known.is_in_reach() => "is being asked what it builds",
+            _ => "may be merely unheard",
+        }
+    }
+
     fn for_a_worker(&self, now: Instant, job: &Job, arches: &[Architecture]) -> String {
-        let value = &job.value;
         match place(&self.workers, &self.running(), job, arches, now) {
-            Place::Nobody => format!(
-                "a worker: none of environment {} for {} is in reach",
-                value.environment, value.arch
-            ),
+            Place::Nobody => self.for_somebody(job),
             Place::Silent => "a worker that answers".to_owned(),
             Place::Resting { name, fault, until } => {
                 format!(
@@ -103,12 +114,38 @@ impl Schedule {
         }
     }
 
+    /// Nobody in reach could take it: those who could if they were there, or allowed to.
+    fn for_somebody(&self, job: &Job) -> String {
+        let able = || self.workers.values().filter(|worker| worker.can_build(job));
+        let drained = names(able().filter(|worker| worker.is_in_reach() && worker.state.draining));
+        let absent = names(able().filter(|worker| !worker.is_in_reach()));
+        match (drained.is_empty(), absent.is_empty()) {
+            (false, _) => format!("a worker that takes new work: {drained} may not ('pacmesh node resume')"),
+            (true, false) => format!("a worker: {absent} could build it and is out of reach"),
+            (true, true) => format!(
+                "a worker: none of environment {} for {} is in reach",
+                job.value.environment, job.value.arch
+            ),
+        }
+    }
+
     fn name(&self, worker: NodeId) -> String {
         match self.workers.get(&worker) {
             Some(known) => known.state.name.to_string(),
             None => worker.short(),
         }
     }
+}
+
+/// The names of some workers, the first few.
+fn names<'a>(workers: impl Iterator<Item = &'a Worker>) -> String {
+    let names: Vec<&str> = workers.map(|worker| worker.state.name.as_str()).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let mut text = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }
 
 /// Whole seconds, rounded up: "0 s" would be no wait.

@@ -18,7 +18,9 @@ pub enum Liveness {
     Suspect,
     /// Lost by a timer alone: it may be merely unheard, so its jobs wait 5 s.
     Unheard,
-    /// Confirmed lost, or it said goodbye: its jobs go on at once.
+    /// It said goodbye, and what it builds goes on without it: those jobs wait 30 s for its return.
+    Away,
+    /// Confirmed lost, or it left with nothing under way: its jobs go on at once.
     Lost,
 }
 

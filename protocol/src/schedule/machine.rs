@@ -27,6 +27,9 @@ pub(crate) const INVENTORY_WAIT: Duration = Duration::from_secs(1);
 /// a record that could not be written is tried again.
 pub(crate) const UNHEARD_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a job waits for a worker that stopped by plan, and whose builds outlive it (same place, "SIGTERM grace").
+pub(crate) const RETURN_WAIT: Duration = Duration::from_secs(30);
+
 /// Whether work may be ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Gathering {

@@ -1,6 +1,6 @@
 //! The workers: who came, who fell silent, who is gone. Losing one never costs a job more than time (invariant 4).
 
-use std::{collections::BTreeMap, mem};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use crate::{
     ids::NodeId,
@@ -8,7 +8,7 @@ use crate::{
     schedule::{
         io::{Liveness, Output, WorkerState},
         job::{Hold, Phase, ProbeState},
-        machine::{INVENTORY_WAIT, Schedule, UNHEARD_WAIT},
+        machine::{INVENTORY_WAIT, RETURN_WAIT, Schedule, UNHEARD_WAIT},
         worker::Worker,
     },
 };
@@ -25,20 +25,21 @@ impl Schedule {
             };
             match change {
                 Change::Came if worker.is_in_reach() => out.push(Output::AskInventory { worker: id }),
-                Change::Silent => lost.push((id, true)),
-                Change::Gone => lost.push((id, false)),
+                Change::Silent => lost.push((id, Absence::Unheard)),
+                Change::Stopped => lost.push((id, Absence::Planned)),
+                Change::Gone => lost.push((id, Absence::Certain)),
                 Change::Came | Change::None => {}
             }
             self.workers.insert(id, worker);
         }
-        lost.extend(before.into_keys().map(|id| (id, false)));
-        for (id, may_be_unheard) in lost {
-            self.lose(now, id, may_be_unheard);
+        lost.extend(before.into_keys().map(|id| (id, Absence::Certain)));
+        for (id, absence) in lost {
+            self.lose(now, id, absence);
         }
     }
 
     /// What `worker` had goes on elsewhere: at once if it is lost for certain, else after a while.
-    fn lose(&mut self, now: Instant, worker: NodeId, may_be_unheard: bool) {
+    fn lose(&mut self, now: Instant, worker: NodeId, absence: Absence) {
         self.orphans.remove(&worker);
         let mut had_attempts = false;
         for job in self.jobs.values_mut() {
@@ -46,8 +47,8 @@ impl Schedule {
             if matches!(job.probe, ProbeState::Asked(asked) if asked == worker) {
                 job.probe = ProbeState::Wanted;
             }
-            let hold = may_be_unheard.then(|| Hold {
-                until: now + UNHEARD_WAIT,
+            let hold = absence.wait().map(|wait| Hold {
+                until: now + wait,
                 worker,
             });
             if job.attempt().is_some_and(|attempt| attempt.worker == worker) {
@@ -55,10 +56,12 @@ impl Schedule {
                 job.phase = Phase::Waiting;
                 job.hold = hold;
             } else if job.hold.is_some_and(|held| held.worker == worker) {
-                job.hold = job.hold.filter(|_| may_be_unheard);
+                job.hold = job.hold.filter(|_| absence != Absence::Certain);
             }
         }
-        if let Some(known) = self.workers.get_mut(&worker).filter(|_| had_attempts) {
+        // Whoever stops by plan has done nothing wrong.
+        let at_fault = had_attempts && absence != Absence::Planned;
+        if let Some(known) = self.workers.get_mut(&worker).filter(|_| at_fault) {
             known.rest(now, "it was lost".to_owned());
         }
     }
@@ -76,6 +79,28 @@ impl Schedule {
     }
 }
 
+/// How a worker came to be away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// It may be merely unheard.
+    Unheard,
+    /// It said goodbye, and its builds go on.
+    Planned,
+    /// It is gone.
+    Certain,
+}
+
+impl Absence {
+    /// How long its jobs wait for it.
+    const fn wait(self) -> Option<Duration> {
+        match self {
+            Self::Unheard => Some(UNHEARD_WAIT),
+            Self::Planned => Some(RETURN_WAIT),
+            Self::Certain => None,
+        }
+    }
+}
+
 /// What a new description of a worker means.
 enum Change {
     /// Nothing for its jobs.
@@ -84,6 +109,8 @@ enum Change {
     Came,
     /// It may be merely unheard.
     Silent,
+    /// It stopped by plan.
+    Stopped,
     /// It is lost.
     Gone,
 }
@@ -102,8 +129,9 @@ impl Worker {
                 }
             }
             Liveness::Unheard if was_in_reach => Change::Silent,
+            Liveness::Away if was_in_reach => Change::Stopped,
             Liveness::Lost if was.liveness != Liveness::Lost => Change::Gone,
-            Liveness::Unheard | Liveness::Lost => Change::None,
+            Liveness::Unheard | Liveness::Away | Liveness::Lost => Change::None,
         };
         if matches!(change, Change::Came) {
             self.inventoried = false;

@@ -1,14 +1,10 @@
 //! `build` and `rebuild`: the change, then what becomes of its jobs until all have ended.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use pacmesh_protocol::{
-    ids::{Digest, JobId, NodeId},
+    ids::{Digest, JobId, RequestId, Term},
     ledger::{
         kinds::{GenerationKey, JobState, JobV1},
         view::View,
@@ -26,8 +22,12 @@ use super::{
     office::Office,
 };
 use crate::{
-    local::request::{BuildSource, LocalReply, LocalRequest},
-    master::carry,
+    local::{
+        marks::{AttemptMark, BuildMark, LogMark, OpenJob},
+        request::{BuildSource, LocalReply, LocalRequest},
+        views::BuildEvent,
+    },
+    master::carry_as,
     rooms::Rooms,
 };
 
@@ -49,7 +49,10 @@ pub(super) async fn build(
     request: LocalRequest,
 ) -> Result<(), End> {
     let before = rooms.ledger.view();
-    let (accepted, wait) = match request {
+    let (id, accepted, wait) = match request {
+        LocalRequest::ResumeBuild { mark, log } => {
+            return Follower::new(rooms, caller, mark, log).follow().await;
+        }
         LocalRequest::Build {
             sources,
             repository,
@@ -57,11 +60,13 @@ pub(super) async fn build(
             options,
             track,
             wait,
+            request,
         } => {
             let trees: Vec<Digest> = sources.iter().map(|source| source.tree).collect();
             let sources = sources.into_iter().map(submission).collect();
-            let outcome = carry(
+            let outcome = carry_as(
                 rooms,
+                request,
                 Change::Submit {
                     repository,
                     arches,
@@ -72,14 +77,14 @@ pub(super) async fn build(
             )
             .await;
             office.parcels.release(&rooms.blobs, &trees).await;
-            (outcome?.0, wait)
+            (request, outcome?.0, wait)
         }
-        LocalRequest::Rebuild { bases, wait } => {
+        LocalRequest::Rebuild { bases, wait, request } => {
             let change = Change::Rebuild {
                 repository: None,
                 bases: bases.clone(),
             };
-            let (accepted, _) = carry(rooms, change).await?;
+            let (accepted, _) = carry_as(rooms, request, change).await?;
             for base in bases
                 .iter()
                 .filter(|base| !accepted.iter().any(|job| job.base == **base))
@@ -90,12 +95,16 @@ pub(super) async fn build(
             if accepted.is_empty() {
                 return Err("nothing is to be rebuilt: 'pacmesh packages' lists what there is".into());
             }
-            (accepted, wait)
+            (request, accepted, wait)
         }
         _ => return Err("this request builds nothing".into()),
     };
-    let mut follower = Follower::new(rooms, caller, &before, &accepted);
-    follower.tell_queued(&accepted).await?;
+    let mark = BuildMark {
+        open: accepted.iter().map(|job| opened(&before, &id, job)).collect(),
+        ..BuildMark::default()
+    };
+    let mut follower = Follower::new(rooms, caller, mark, None);
+    follower.tell_queued().await?;
     if !wait {
         return caller.done("").await;
     }
@@ -111,80 +120,86 @@ fn submission(source: BuildSource) -> Submission {
     }
 }
 
-/// A job that has not ended for the caller.
-#[derive(Debug)]
-struct Open {
-    base: String,
-    /// Its state at this generation or below is of an earlier request, and on its way out.
-    outdated: Option<u64>,
-    /// It was not published already when it was asked for.
-    queued: bool,
-    told: Option<(NodeId, u32)>,
-    ended: Option<Instant>,
+/// How a job that was just accepted stands with the caller, by the view before it was asked for.
+fn opened(before: &View, request: &RequestId, job: &AcceptedJob) -> OpenJob {
+    // Asked again after an answer was lost, the view before shows already what this very request brought.
+    let earlier = before.job(&job.job).filter(|_| before.request(request).is_none());
+    let published = earlier.is_some_and(|value| value.state == JobState::Published);
+    OpenJob {
+        job: job.job,
+        base: job.base.to_string(),
+        outdated: earlier.filter(|_| job.known).and_then(outdated),
+        queued: !(job.known && published),
+        told: None,
+    }
 }
 
 /// The log that is shown.
 struct Shown {
     job: JobId,
-    attempt: (NodeId, u32),
     log: Log,
+}
+
+/// A job that has not ended for the caller.
+struct Open {
+    mark: OpenJob,
+    ended: Option<Instant>,
 }
 
 struct Follower<'a> {
     rooms: &'a Arc<Rooms>,
     caller: &'a mut Caller,
     open: BTreeMap<JobId, Open>,
-    running: BTreeMap<JobId, (NodeId, u32)>,
+    running: BTreeMap<JobId, AttemptMark>,
     log: Option<Shown>,
-    /// How much of each attempt's log was shown.
-    offsets: BTreeMap<(JobId, u32), u64>,
-    /// Attempts whose log ended.
-    read: BTreeSet<(JobId, u32)>,
+    /// How much of the log of each job's last attempt was passed on.
+    logs: BTreeMap<JobId, LogMark>,
     published: usize,
     failed: usize,
 }
 
 impl<'a> Follower<'a> {
-    fn new(rooms: &'a Arc<Rooms>, caller: &'a mut Caller, before: &View, accepted: &[AcceptedJob]) -> Self {
-        let open = accepted.iter().map(|job| {
-            let outdated = before.job(&job.job).filter(|_| job.known).and_then(outdated);
-            let published = before
-                .job(&job.job)
-                .is_some_and(|value| value.state == JobState::Published);
-            let queued = !(job.known && published);
-            (
-                job.job,
-                Open {
-                    base: job.base.to_string(),
-                    outdated,
-                    queued,
-                    told: None,
-                    ended: None,
-                },
-            )
-        });
+    fn new(rooms: &'a Arc<Rooms>, caller: &'a mut Caller, mark: BuildMark, log: Option<LogMark>) -> Self {
+        let open = mark
+            .open
+            .into_iter()
+            .map(|mark| (mark.job, Open { mark, ended: None }));
         Self {
             rooms,
             caller,
             open: open.collect(),
             running: BTreeMap::new(),
             log: None,
-            offsets: BTreeMap::new(),
-            read: BTreeSet::new(),
-            published: 0,
-            failed: 0,
+            logs: log.into_iter().map(|log| (log.job, log)).collect(),
+            published: mark.published,
+            failed: mark.failed,
         }
     }
 
-    async fn tell_queued(&mut self, accepted: &[AcceptedJob]) -> Result<(), End> {
-        for job in accepted {
-            if self.open.get(&job.job).is_some_and(|open| open.queued) {
-                self.caller
-                    .say(LocalReply::Event(events::queued(&job.job, job.base.as_str())))
-                    .await?;
-            }
+    async fn tell_queued(&mut self) -> Result<(), End> {
+        let queued = self.open.values().filter(|open| open.mark.queued);
+        let events: Vec<_> = queued
+            .map(|open| events::queued(&open.mark.job, &open.mark.base))
+            .collect();
+        for event in events {
+            self.caller.say(LocalReply::Event(event)).await?;
         }
-        Ok(())
+        self.tell_mark().await
+    }
+
+    /// Tells an event, and then that it was told.
+    async fn tell(&mut self, event: BuildEvent) -> Result<(), End> {
+        self.caller.say(LocalReply::Event(event)).await?;
+        self.tell_mark().await
+    }
+
+    async fn tell_mark(&mut self) -> Result<(), End> {
+        let mark = BuildMark {
+            open: self.open.values().map(|open| open.mark.clone()).collect(),
+            published: self.published,
+            failed: self.failed,
+        };
+        self.caller.say(LocalReply::BuildMark(Box::new(mark))).await
     }
 
     /// Tells what happens until every job has ended.
@@ -197,7 +212,8 @@ impl<'a> Follower<'a> {
             tokio::select! {
                 changed = views.changed() => {
                     if changed.is_err() {
-                        return Err("this node is stopping: its jobs go on, see 'pacmesh jobs' later".into());
+                        // This node is stopping; its next life is asked for the rest.
+                        return Err(End::Gone);
                     }
                 }
                 _ = tick.tick() => {
@@ -220,28 +236,35 @@ impl<'a> Follower<'a> {
 
     async fn look_at_running(&mut self) -> Result<(), End> {
         let ids = self.open.keys().copied().collect();
+        let term = self.rooms.master.leadership().term();
         let Some(live) = jobs::live(self.rooms, ids).await else {
             return Ok(());
         };
-        self.running = live.iter().filter_map(running).collect();
-        for (id, (worker, attempt)) in self.running.clone() {
-            self.tell_started(id, worker, attempt).await?;
+        self.running = live.iter().filter_map(|live| running(live, term)).collect();
+        for (id, attempt) in self.running.clone() {
+            self.tell_started(id, attempt).await?;
         }
         self.choose_log().await;
         Ok(())
     }
 
-    async fn tell_started(&mut self, id: JobId, worker: NodeId, attempt: u32) -> Result<(), End> {
+    async fn tell_started(&mut self, id: JobId, attempt: AttemptMark) -> Result<(), End> {
         let Some(open) = self.open.get_mut(&id) else {
             return Ok(());
         };
-        if open.told == Some((worker, attempt)) {
+        let told = open.mark.told.replace(attempt);
+        if told.is_some_and(|told| told.is(&attempt)) {
             return Ok(());
         }
-        open.told = Some((worker, attempt));
-        let base = open.base.clone();
-        let event = events::started(self.rooms, &id, &base, worker, attempt);
-        self.caller.say(LocalReply::Event(event)).await
+        let base = open.mark.base.clone();
+        self.tell(events::started(
+            self.rooms,
+            &id,
+            &base,
+            attempt.worker,
+            attempt.number,
+        ))
+        .await
     }
 
     /// A log is shown only while exactly one job is being built: two would be mixed.
@@ -255,16 +278,21 @@ impl<'a> Follower<'a> {
             self.log = None;
             return;
         };
-        let same = self
-            .log
-            .as_ref()
-            .is_some_and(|shown| (shown.job, shown.attempt) == (job, attempt));
-        if same || self.read.contains(&(job, attempt.1)) {
+        let seen = self.logs.get(&job).filter(|seen| seen.attempt.is(&attempt));
+        let (bytes, whole) = seen.map_or((0, false), |seen| (seen.bytes, seen.whole));
+        let is_shown = seen.is_some() && self.log.as_ref().is_some_and(|shown| shown.job == job);
+        let mark = LogMark {
+            job,
+            attempt,
+            bytes,
+            whole,
+        };
+        self.logs.insert(job, mark);
+        if is_shown || whole {
             return;
         }
-        let offset = self.offsets.get(&(job, attempt.1)).copied().unwrap_or(0);
-        self.log = match logs::open(self.rooms, attempt.0, job, offset, true).await {
-            Ok(log) => Some(Shown { job, attempt, log }),
+        self.log = match logs::open(self.rooms, attempt.worker, job, bytes, true).await {
+            Ok(log) => Some(Shown { job, log }),
             Err(error) => {
                 tracing::debug!(error, "a log cannot be shown yet");
                 None
@@ -274,11 +302,15 @@ impl<'a> Follower<'a> {
 
     async fn take_piece(&mut self, piece: Piece) -> Result<(), End> {
         let Some(shown) = &self.log else { return Ok(()) };
-        let key = (shown.job, shown.attempt.1);
+        let Some(mark) = self.logs.get_mut(&shown.job) else {
+            return Ok(());
+        };
         match piece {
             Some(Ok(bytes)) => {
-                *self.offsets.entry(key).or_default() += bytes.len() as u64;
-                self.caller.bytes(&bytes).await
+                mark.bytes += bytes.len() as u64;
+                let mark = *mark;
+                self.caller.bytes(&bytes).await?;
+                self.caller.say(LocalReply::LogMark(mark)).await
             }
             // It is opened again where it was cut off.
             Some(Err(_)) => {
@@ -286,7 +318,7 @@ impl<'a> Follower<'a> {
                 Ok(())
             }
             None => {
-                self.read.insert(key);
+                mark.whole = true;
                 self.log = None;
                 Ok(())
             }
@@ -309,7 +341,7 @@ impl<'a> Follower<'a> {
     }
 
     fn has_ended(&self, id: &JobId, job: &JobV1) -> bool {
-        let outdated = self.open.get(id).and_then(|open| open.outdated);
+        let outdated = self.open.get(id).and_then(|open| open.mark.outdated);
         match job.state {
             JobState::Queued => false,
             JobState::Published => true,
@@ -343,9 +375,14 @@ impl<'a> Follower<'a> {
             && self
                 .open
                 .get(&id)
-                .is_some_and(|open| open.queued && open.told.is_none())
+                .is_some_and(|open| open.mark.queued && open.mark.told.is_none())
         {
-            self.tell_started(id, worker, end.attempts).await?;
+            let attempt = AttemptMark {
+                worker,
+                number: end.attempts,
+                term: self.rooms.master.leadership().term(),
+            };
+            self.tell_started(id, attempt).await?;
         }
         let copies = match job.state {
             JobState::Published => jobs::copies_of(self.rooms, view, &[(&id, job)])
@@ -362,9 +399,7 @@ impl<'a> Follower<'a> {
         }
         self.open.remove(&id);
         self.running.remove(&id);
-        self.caller
-            .say(LocalReply::Event(events::ended(self.rooms, &id, job, copies)))
-            .await
+        self.tell(events::ended(self.rooms, &id, job, copies)).await
     }
 }
 
@@ -373,8 +408,13 @@ fn outdated(job: &JobV1) -> Option<u64> {
     matches!(job.state, JobState::Failed { .. } | JobState::Cancelled).then_some(job.generation)
 }
 
-fn running(live: &LiveJob) -> Option<(JobId, (NodeId, u32))> {
-    Some((live.job, (live.worker?, live.attempts)))
+fn running(live: &LiveJob, term: Term) -> Option<(JobId, AttemptMark)> {
+    let attempt = AttemptMark {
+        worker: live.worker?,
+        number: live.attempts,
+        term,
+    };
+    Some((live.job, attempt))
 }
 
 type Piece = Option<std::io::Result<bytes::Bytes>>;

@@ -145,12 +145,11 @@ pub(super) async fn jobs(
     failed: bool,
 ) -> Result<(), End> {
     let view = rooms.ledger.view();
-    let live: BTreeMap<JobId, LiveJob> = live(rooms, Vec::new())
-        .await
-        .unwrap_or_default()
-        .into_iter()
-        .map(|live| (live.job, live))
-        .collect();
+    let told = live(rooms, Vec::new()).await;
+    // Without a master nothing is planned: that is what all of them wait for.
+    let unplanned = told.is_none().then(|| without_plan(rooms));
+    let told = told.unwrap_or_default().into_iter();
+    let live: BTreeMap<JobId, LiveJob> = told.map(|live| (live.job, live)).collect();
     let wanted = |job: &JobV1| match job.state {
         JobState::Failed { .. } => all || failed,
         JobState::Queued => !failed,
@@ -159,13 +158,25 @@ pub(super) async fn jobs(
     let mut chosen: Vec<(&JobId, &JobV1)> = view.jobs().filter(|(_, job)| wanted(job)).collect();
     chosen.sort_by_key(|(id, job)| (job.submitted_ms, **id));
     let copies = copies_of(rooms, &view, &chosen).await;
-    let shown = chosen
-        .into_iter()
-        .map(|(id, job)| shown(&view, id, job, live.get(id), copies.get(id).copied().unwrap_or(0)));
+    let shown = chosen.into_iter().map(|(id, job)| {
+        let mut shown = shown(&view, id, job, live.get(id), copies.get(id).copied().unwrap_or(0));
+        if job.state == JobState::Queued && shown.waiting_for.is_none() {
+            shown.waiting_for.clone_from(&unplanned);
+        }
+        shown
+    });
     let overtaken = rooms.ledger.overtaken();
     let too_old = overtaken.iter().map(past::shown);
     let shown = too_old.chain(shown).collect();
     caller.list(shown, LocalReply::Jobs).await
+}
+
+/// What open jobs wait for while no master says anything of them.
+fn without_plan(rooms: &Rooms) -> String {
+    match rooms.master.leadership().master() {
+        Some(master) => format!("{}, which leads, to answer", rooms.name_of(&master)),
+        None => "a master: none is in reach".to_owned(),
+    }
 }
 
 /// For each published job: on how many replicas those of its archives are that are in force, the least of them.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::StreamExt;
 use pacmesh_protocol::{
     ids::{JobId, NodeId},
     ledger::kinds::{JobState, JobV1},
@@ -14,21 +15,16 @@ use super::{
 };
 use crate::{
     error::chain,
+    local::{
+        marks::{AttemptMark, LogMark},
+        request::LocalReply,
+    },
     master::{is_in_reach, log_beyond},
     rooms::Rooms,
 };
 
 /// Between two looks at a job that does not run.
 const PAUSE: Duration = Duration::from_millis(300);
-
-/// The attempt whose log was passed on, and how far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Passed {
-    worker: NodeId,
-    attempt: u32,
-    bytes: u64,
-    whole: bool,
-}
 
 /// Opens the log of an attempt on `worker`, this node among them.
 pub(super) async fn open(
@@ -60,7 +56,21 @@ pub(super) async fn logs(
     follow: bool,
 ) -> Result<(), End> {
     let id = jobs::resolve(rooms, &rooms.ledger.view(), text)?;
-    let mut passed: Option<Passed> = None;
+    show(rooms, caller, id, follow, None).await
+}
+
+/// Goes on where an earlier life of this node broke off.
+pub(super) async fn resume(rooms: &Arc<Rooms>, caller: &mut Caller, passed: LogMark) -> Result<(), End> {
+    show(rooms, caller, passed.job, true, Some(passed)).await
+}
+
+async fn show(
+    rooms: &Arc<Rooms>,
+    caller: &mut Caller,
+    id: JobId,
+    follow: bool,
+    mut passed: Option<LogMark>,
+) -> Result<(), End> {
     loop {
         let view = rooms.ledger.view();
         let job = view
@@ -69,11 +79,18 @@ pub(super) async fn logs(
         if job.state != JobState::Queued {
             return ended(rooms, caller, id, job, passed).await;
         }
+        let term = rooms.master.leadership().term();
         let live = live_one(rooms, id).await;
-        let running = live.and_then(|live| Some((live.worker?, live.attempts)));
+        let running = live.and_then(|live| {
+            Some(AttemptMark {
+                worker: live.worker?,
+                number: live.attempts,
+                term,
+            })
+        });
         match running {
             Some(attempt) => match attempt_log(rooms, caller, id, attempt, follow, &mut passed).await? {
-                Some(error) if !follow => return Err(not_readable(rooms, attempt.0, &error).into()),
+                Some(error) if !follow => return Err(not_readable(rooms, attempt.worker, &error).into()),
                 _ => {}
             },
             None if !follow => return not_running(rooms, caller, id, job).await,
@@ -91,26 +108,36 @@ async fn attempt_log(
     rooms: &Arc<Rooms>,
     caller: &mut Caller,
     id: JobId,
-    (worker, attempt): (NodeId, u32),
+    attempt: AttemptMark,
     follow: bool,
-    passed: &mut Option<Passed>,
+    passed: &mut Option<LogMark>,
 ) -> Result<Option<String>, End> {
-    let seen = passed.filter(|seen| (seen.worker, seen.attempt) == (worker, attempt));
-    if seen.is_some_and(|seen| seen.whole) {
+    let seen = passed.filter(|seen| seen.attempt.is(&attempt));
+    let mut mark = LogMark {
+        job: id,
+        attempt,
+        bytes: seen.map_or(0, |seen| seen.bytes),
+        whole: seen.is_some_and(|seen| seen.whole),
+    };
+    *passed = Some(mark);
+    if mark.whole {
         return Ok(None);
     }
-    let offset = seen.map_or(0, |seen| seen.bytes);
-    let log = match open(rooms, worker, id, offset, follow).await {
+    let mut log = match open(rooms, attempt.worker, id, mark.bytes, follow).await {
         Ok(log) => log,
         Err(error) => return Ok(Some(error)),
     };
-    let (bytes, whole) = caller.log(log).await?;
-    *passed = Some(Passed {
-        worker,
-        attempt,
-        bytes: offset + bytes,
-        whole,
-    });
+    while let Some(piece) = log.next().await {
+        let Ok(piece) = piece else {
+            return Ok(None);
+        };
+        caller.bytes(&piece).await?;
+        mark.bytes += piece.len() as u64;
+        *passed = Some(mark);
+        caller.say(LocalReply::LogMark(mark)).await?;
+    }
+    mark.whole = true;
+    *passed = Some(mark);
     Ok(None)
 }
 
@@ -120,7 +147,7 @@ async fn ended(
     caller: &mut Caller,
     id: JobId,
     job: &JobV1,
-    passed: Option<Passed>,
+    passed: Option<LogMark>,
 ) -> Result<(), End> {
     let end = job.end.as_ref();
     let last = passed.filter(|seen| end.is_some_and(|end| is_last(seen, end.worker, end.attempts)));
@@ -150,8 +177,8 @@ async fn ended(
 }
 
 /// Attempts are counted by each master: after a change of masters the count may be lower than what was seen.
-fn is_last(seen: &Passed, worker: Option<NodeId>, attempts: u32) -> bool {
-    worker == Some(seen.worker) && attempts <= seen.attempt
+fn is_last(seen: &LogMark, worker: Option<NodeId>, attempts: u32) -> bool {
+    worker == Some(seen.attempt.worker) && attempts <= seen.attempt.number
 }
 
 /// Queued, or nobody in reach knows better; this node may have built it.
@@ -184,9 +211,13 @@ mod tests {
     #[test]
     fn a_log_that_was_passed_on_whole_is_not_shown_twice_after_a_change_of_masters() {
         let worker = NodeId([1; 32]);
-        let seen = Passed {
-            worker,
-            attempt: 3,
+        let seen = LogMark {
+            job: JobId([1; 32]),
+            attempt: AttemptMark {
+                worker,
+                number: 3,
+                term: 1,
+            },
             bytes: 10,
             whole: true,
         };

@@ -8,9 +8,8 @@ use pacmesh_protocol::{
         record::{Entry, ReignId},
         view::View,
     },
-    membership::{MemberState, Table},
-    reign,
-    roles::{Role, Roles},
+    membership::Table,
+    roles::Roles,
     wire::Change,
 };
 use pacmesh_signing::membership::TOKEN_ADDRESSES;
@@ -29,8 +28,8 @@ use crate::{
         request::{LocalReply, NodeAction},
         views::InviteView,
     },
-    master::{carry, find_node},
-    membership,
+    master::{carry, find_node, hand_over},
+    membership, parting,
     rooms::Rooms,
     settings::{self, Settings},
 };
@@ -39,11 +38,6 @@ use crate::{
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// Most bytes of settings in one answer: a frame less its envelope.
 const SETTINGS_LIMIT: usize = 768 << 10;
-
-/// Whether this node leads.
-pub(super) fn leads(rooms: &Rooms) -> bool {
-    matches!(rooms.master.leadership().role, reign::Role::Leading { .. })
-}
 
 /// Writes an entry that any member may carry, and tells everybody.
 pub(super) async fn record(rooms: &Arc<Rooms>, entry: Entry) -> Result<(), String> {
@@ -98,34 +92,37 @@ pub(super) fn words(roles: Roles) -> Vec<String> {
 }
 
 pub(super) async fn leave(office: &Office, rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(), End> {
-    if leads(rooms) && somebody_else_may_lead(rooms) {
-        rooms.master.abdicate(None).await;
-        wait_for_master(rooms, |master| master.is_some_and(|master| master != rooms.node)).await;
-    }
     let name = rooms
         .ledger
         .view()
         .mesh_name()
         .map_or_else(|| "mesh".to_owned(), ToString::to_string);
+    let unfinished = parting::begin_leaving(rooms).await;
+    if unfinished > 0 {
+        let text = format!(
+            "Waiting up to {} s for what is built here ({unfinished}); the rest is handed back.",
+            parting::GRACE.as_secs()
+        );
+        // Nobody has to be there to read it.
+        let _ = caller.say(LocalReply::Note(text)).await;
+    }
+    if let Some(text) = parting::finish_leaving(rooms).await? {
+        let _ = caller.say(LocalReply::Note(text)).await;
+    }
     let change = Change::EditMember {
         node: rooms.node,
         name: None,
         roles: None,
         left: true,
     };
-    carry(rooms, change).await?;
+    if let Err(reason) = carry(rooms, change).await {
+        parting::announce(rooms, false).await;
+        return Err(reason.into());
+    }
     if !office.left().await {
         return Err("this node has left, but did not stop in time: restart its daemon".into());
     }
     caller.done(format!("This node has left '{name}'.")).await
-}
-
-fn somebody_else_may_lead(rooms: &Rooms) -> bool {
-    let able = rooms.ledger.view().master_capable();
-    let table = rooms.discovery.table();
-    let table = table.borrow();
-    able.keys()
-        .any(|node| *node != rooms.node && table.is_alive(node))
 }
 
 /// Waits until the leadership is as wanted; whether it came so.
@@ -136,25 +133,12 @@ async fn wait_for_master(rooms: &Rooms, wanted: impl Fn(Option<NodeId>) -> bool)
 }
 
 pub(super) async fn lead(rooms: &Arc<Rooms>, caller: &mut Caller, node: &str) -> Result<(), End> {
-    let view = rooms.ledger.view();
-    let heir = find_node(&view, node)?;
+    let heir = find_node(&rooms.ledger.view(), node)?;
     let name = rooms.name_of(&heir);
-    let master = rooms.master.leadership().master();
-    if master == Some(heir) {
+    if rooms.master.leadership().master() == Some(heir) {
         return caller.done(format!("{name} leads already.")).await;
     }
-    if !leads(rooms) {
-        return Err(match master {
-            Some(master) => format!(
-                "only the master hands over: type it on {}, which leads",
-                rooms.name_of(&master)
-            ),
-            None => "nobody leads just now: wait a moment, and see 'pacmesh status'".to_owned(),
-        }
-        .into());
-    }
-    may_lead(rooms, &view, &heir, &name)?;
-    rooms.master.abdicate(Some(heir)).await;
+    carry(rooms, Change::Lead { node: heir }).await?;
     if wait_for_master(rooms, |master| master == Some(heir)).await {
         return caller.done(format!("{name} leads now.")).await;
     }
@@ -163,19 +147,6 @@ pub(super) async fn lead(rooms: &Arc<Rooms>, caller: &mut Caller, node: &str) ->
         HAND_OVER.as_secs()
     )
     .into())
-}
-
-fn may_lead(rooms: &Rooms, view: &View, heir: &NodeId, name: &str) -> Result<(), End> {
-    if !view.has_role(heir, Role::Master) {
-        return Err(format!("{name} has not the role master: 'pacmesh nodes' lists who may lead").into());
-    }
-    if Settings(view).is_draining(heir) {
-        return Err(format!("{name} takes no new work: 'pacmesh node resume {name}' first").into());
-    }
-    match rooms.discovery.table().borrow().state(heir) {
-        Some(MemberState::Alive) => Ok(()),
-        _ => Err(format!("{name} is not in reach: start it, and try again").into()),
-    }
 }
 
 pub(super) async fn node(
@@ -189,8 +160,8 @@ pub(super) async fn node(
     match action {
         NodeAction::Drain => {
             drain(rooms, &node, "1").await?;
-            if node == rooms.node && leads(rooms) && somebody_else_may_lead(rooms) {
-                rooms.master.abdicate(None).await;
+            if node == rooms.node {
+                hand_over(rooms).await;
             }
             caller
                 .done(format!("{name} takes no new work; what runs there goes on."))

@@ -31,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use pacmesh_protocol::wire::FRAME_LIMIT;
 use tokio::{
     io::AsyncReadExt,
@@ -213,20 +214,26 @@ async fn attend(
         }
         request => request,
     };
-    let endless = matches!(
-        request,
-        LocalRequest::Build { .. }
-            | LocalRequest::Rebuild { .. }
-            | LocalRequest::Logs { .. }
-            | LocalRequest::CheckRepository
-    );
-    if !endless {
+    if !lasts(&request) {
         return answer(office, caller, request).await;
     }
     tokio::select! {
         outcome = answer(office, caller, request) => outcome,
         () = gone(reader) => Err(End::Gone),
     }
+}
+
+/// Whether the answer goes on for long.
+fn lasts(request: &LocalRequest) -> bool {
+    matches!(
+        request,
+        LocalRequest::Build { .. }
+            | LocalRequest::Rebuild { .. }
+            | LocalRequest::Logs { .. }
+            | LocalRequest::CheckRepository
+            | LocalRequest::ResumeBuild { .. }
+            | LocalRequest::ResumeLogs { .. }
+    )
 }
 
 /// Nothing more is expected from a caller: whatever comes is the end.
@@ -241,7 +248,16 @@ async fn answer(office: &Office, caller: &mut Caller, request: LocalRequest) -> 
         LocalRequest::Init { name, repository } => entry::init(office, caller, name, repository).await,
         LocalRequest::Join { token } => entry::join(office, caller, &token).await,
         LocalRequest::Status => status::status(office, caller).await,
-        request => in_mesh(office, &office.rooms()?, caller, request).await,
+        request => {
+            // Whoever waited while this node was restarted comes back before it is ready.
+            let rooms = match lasts(&request) {
+                true => office.rooms_soon().await?,
+                false => office.rooms()?,
+            };
+            // Erased, or the compiler cannot see that such a task may be sent to another thread.
+            let answer: BoxFuture<'_, _> = Box::pin(in_mesh(office, &rooms, caller, request));
+            answer.await
+        }
     }
 }
 
@@ -277,9 +293,10 @@ async fn in_mesh(
         LocalRequest::Backup { passphrase } => backup::back_up(rooms, caller, passphrase).await,
         LocalRequest::BackupKept => backup::kept(rooms, caller).await,
         LocalRequest::SetupPacman => pacman::setup(rooms, caller).await,
-        LocalRequest::Build { .. } | LocalRequest::Rebuild { .. } => {
+        LocalRequest::Build { .. } | LocalRequest::Rebuild { .. } | LocalRequest::ResumeBuild { .. } => {
             build::build(office, rooms, caller, request).await
         }
+        LocalRequest::ResumeLogs { log } => logs::resume(rooms, caller, log).await,
         LocalRequest::Init { .. }
         | LocalRequest::Join { .. }
         | LocalRequest::Status

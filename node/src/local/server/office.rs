@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{caller::End, parcels::Parcels};
-use crate::{config::Config, rooms::Rooms};
+use crate::{config::Config, membership::Standing, rooms::Rooms};
 
 /// How long the mesh part may take to start.
 const START: Duration = Duration::from_secs(10);
@@ -90,6 +90,21 @@ impl Office {
         Some(format!(
             "this node stands still and goes on by itself once its disk can be written: {reason}"
         ))
+    }
+
+    /// The rooms of a node that may have been started just now.
+    pub(super) async fn rooms_soon(&self) -> Result<Arc<Rooms>, End> {
+        if self.is_seated() {
+            let mut rooms = self.rooms.clone();
+            // Whether or not they came in time, what follows is said by the usual way.
+            let _ = timeout(START, rooms.wait_for(Option::is_some)).await;
+        }
+        self.rooms()
+    }
+
+    /// Whether this node belongs to a mesh, its rooms open or not.
+    fn is_seated(&self) -> bool {
+        matches!(Standing::load(&self.config.home), Ok(Some(_)))
     }
 
     /// Has the mesh part started; whether it was there in time.

@@ -19,6 +19,7 @@ use super::{
     past,
 };
 use crate::{
+    clocks,
     error::chain,
     local::{
         request::LocalReply,
@@ -27,6 +28,7 @@ use crate::{
     master::copies_state,
     membership,
     rooms::Rooms,
+    settings::Settings,
     vitals,
 };
 
@@ -173,6 +175,13 @@ async fn problems(rooms: &Arc<Rooms>, view: &View, table: &Table, copies: &Copie
     problems.extend(copies_problem(copies, replicas));
     problems.extend(healing::problems(rooms, view).await);
     problems.extend(rooms.ledger.overtaken().iter().map(past::told));
+    let wrong = rooms.clocks.wrong(rooms.node);
+    problems.extend(
+        wrong
+            .into_iter()
+            .map(|(node, off)| clocks::sentence(&rooms.name_of(&node), off)),
+    );
+    problems.extend(drained(view));
     for member in view
         .members()
         .filter(|member| member.is_active() && member.id != rooms.node)
@@ -215,6 +224,18 @@ async fn reminder(rooms: &Rooms) -> Option<String> {
         "no backup of this node was made, which holds the mesh's authority: type 'pacmesh backup FILE' and keep the file elsewhere"
             .to_owned()
     })
+}
+
+/// Who takes no work because somebody said so, which is soon forgotten.
+fn drained(view: &View) -> Option<String> {
+    let active = view.members().filter(|member| member.is_active());
+    let drained = active.filter(|member| Settings(view).is_draining(&member.id));
+    let names: Vec<&str> = drained.map(|member| member.name.as_str()).collect();
+    let first = names.first()?;
+    Some(format!(
+        "told to take no work: {}; 'pacmesh node resume {first}' ends that",
+        names.join(", ")
+    ))
 }
 
 /// What is said about copies, with so many replicas in reach.

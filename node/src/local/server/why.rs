@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use pacmesh_protocol::{
     ids::JobId,
-    ledger::kinds::{JobState, JobV1},
+    ledger::{
+        kinds::{JobState, JobV1, SourceKey},
+        view::View,
+    },
     wire::LiveJob,
 };
 
@@ -64,8 +67,30 @@ pub(super) async fn why(rooms: &Arc<Rooms>, caller: &mut Caller, text: &str) -> 
     let found = found
         .into_iter()
         .map(|text| format!("What a merge left behind: {text}."));
-    let sentences: Vec<String> = sentences.into_iter().chain(found).collect();
+    let mut sentences: Vec<String> = sentences.into_iter().chain(found).collect();
+    sentences.extend(held(&view, &job));
     caller.done(sentences.join("\n")).await
+}
+
+/// A source that was told to stay as it is.
+fn held(view: &View, job: &JobV1) -> Option<String> {
+    let key = SourceKey {
+        repository: job.repository.clone(),
+        base: job.base.clone(),
+    };
+    let source = view
+        .source(&key)
+        .filter(|source| source.hold && !source.removed)?;
+    let is_this = source.tree == job.tree;
+    let what = if is_this {
+        "this source"
+    } else {
+        "another source of it"
+    };
+    Some(format!(
+        "{} is held at {what}: automatic updates pass it by.",
+        job.base
+    ))
 }
 
 fn open(rooms: &Rooms, id: &JobId, job: &JobV1, live: Option<&LiveJob>) -> Vec<String> {
@@ -91,8 +116,8 @@ fn open(rooms: &Rooms, id: &JobId, job: &JobV1, live: Option<&LiveJob>) -> Vec<S
         );
         if live.attempts > 0 {
             said.push(format!(
-                "{} ended without a result: 'pacmesh logs {}' shows the last.",
-                counted(live.attempts as usize, "attempt", "attempts"),
+                "It was begun {}: 'pacmesh logs {}' shows what came of it.",
+                counted(live.attempts as usize, "time", "times"),
                 id.short()
             ));
         }

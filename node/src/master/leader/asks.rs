@@ -62,12 +62,14 @@ impl Leader {
             Err(reason) => return answer(reply, CarriedReply::Refused { reason }),
         };
         let view = self.rooms.ledger.view();
-        if let Some((record, jobs)) = recorded(&self.rooms, &view, &carried.request).await {
-            self.answer_when_copied(record, jobs, None, reply);
-            return;
+        if let Some(known) = recorded(&self.rooms, &view, &carried.request).await {
+            return self.answer_again(known, carried.origin, reply);
         }
         if let Err(reason) = changes::check_rights(&view, &carried.origin, &carried.body) {
             return answer(reply, CarriedReply::Refused { reason });
+        }
+        if let Change::Lead { node } = carried.body {
+            return self.hand_over(node, reply);
         }
         if matches!(carried.body, Change::Submit { .. }) {
             let (rooms, reign) = (self.rooms.clone(), self.reign);
@@ -87,6 +89,24 @@ impl Leader {
             }
             Err(reason) => answer(reply, CarriedReply::Refused { reason }),
         }
+    }
+
+    /// Ends this reign in favour of `heir`. Nothing is recorded: asked again, the heir says that it leads.
+    fn hand_over(&mut self, heir: NodeId, reply: oneshot::Sender<CarriedReply>) {
+        if let Err(reason) = super::super::may_lead(&self.rooms, &heir) {
+            return answer(reply, CarriedReply::Refused { reason });
+        }
+        let jobs = Vec::new();
+        answer(reply, CarriedReply::Accepted { jobs, copies: 0 });
+        if heir == self.rooms.node {
+            return;
+        }
+        let rooms = self.rooms.clone();
+        // The driver that hears it waits for the end of this loop.
+        self.tasks.spawn(async move {
+            rooms.master.abdicate(Some(heir)).await;
+            Event::Nothing
+        });
     }
 
     fn open(&self, from: NodeId, signed: &Signed) -> Result<Carried, String> {
@@ -125,6 +145,10 @@ impl Leader {
         self.tell_view().await;
         self.drain().await;
         let view = self.rooms.ledger.view();
+        // The same request may have come twice, and the other one was probed sooner.
+        if let Some(known) = recorded(&self.rooms, &view, &probed.carried.request).await {
+            return self.answer_again(known, probed.carried.origin, reply);
+        }
         let mut catalogs = BTreeMap::new();
         for arch in Settings(&view).arches(&probed.repository) {
             let catalog = self
@@ -184,6 +208,19 @@ impl Leader {
         self.answer_when_copied(record, jobs, holders, reply);
     }
 
+    /// A request that was recorded before: its answer waits for copies as the first one did, sources included, which
+    /// may have been on their way when the master changed.
+    fn answer_again(&mut self, known: Recorded, origin: NodeId, reply: oneshot::Sender<CarriedReply>) {
+        let rooms = self.rooms.clone();
+        self.tasks.spawn(async move {
+            let holders = copies::keep(&rooms, known.sources, vec![origin]).await;
+            let copies = copies::replicate(&rooms, &known.record, &holders).await;
+            let jobs = known.jobs;
+            answer(reply, CarriedReply::Accepted { jobs, copies });
+            Event::Nothing
+        });
+    }
+
     fn answer_when_copied(
         &mut self,
         record: Record,
@@ -220,19 +257,36 @@ impl Leader {
     }
 }
 
-/// The record of a request that some master wrote before, with the jobs that it is about.
-async fn recorded(rooms: &Rooms, view: &View, request: &RequestId) -> Option<(Record, Vec<AcceptedJob>)> {
+/// What some master wrote for a request before.
+struct Recorded {
+    record: Record,
+    jobs: Vec<AcceptedJob>,
+    /// What is needed to build what was queued.
+    sources: Vec<Digest>,
+}
+
+async fn recorded(rooms: &Rooms, view: &View, request: &RequestId) -> Option<Recorded> {
     let hash = *view.request(request)?;
     let signed = rooms.ledger.pull(vec![hash]).await.ok()?.into_iter().next()?;
     let record = Record::trusted(signed).ok()?;
-    let about = |entry: &Entry| match Fact::read(entry) {
-        Fact::Job(job, value) => Some(AcceptedJob {
+    let (mut jobs, mut sources) = (Vec::new(), BTreeSet::new());
+    for entry in &record.body().entries {
+        let Fact::Job(job, value) = Fact::read(entry) else {
+            continue;
+        };
+        let is_open = view.job(&job).is_some_and(|now| now.state == JobState::Queued);
+        if value.state == JobState::Queued && is_open {
+            sources.extend([value.tree, value.makepkg_conf]);
+        }
+        jobs.push(AcceptedJob {
             job,
             base: value.base,
             known: true,
-        }),
-        _ => None,
-    };
-    let jobs = record.body().entries.iter().filter_map(about).collect();
-    Some((record, jobs))
+        });
+    }
+    Some(Recorded {
+        record,
+        jobs,
+        sources: sources.into_iter().collect(),
+    })
 }

@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use crate::{
     ledger::kinds::JobState,
-    schedule::{Input, Liveness, Output, VerifyError},
+    schedule::{Input, Liveness, Output, VerifyError, WorkerState},
     work::{FailureClass, Inventory, Outcome, Report},
 };
 
@@ -181,6 +181,70 @@ fn a_worker_that_was_merely_unheard_goes_on_with_its_attempt() {
     // Its report crossed the adoption.
     let out = desk.report(3, 1, built(&order));
     assert!(matches!(out[..], [Output::Verify { .. }]), "{out:?}");
+}
+
+#[test]
+fn inv4_a_planned_stop_costs_no_attempt_and_its_builds_are_adopted_within_30_seconds() {
+    let mut desk = Desk::leading(&[worker(1), worker(2)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    desk.taken(1, 1, &order);
+    let away = Input::Workers(vec![that_is(Liveness::Away, worker(1)), worker(2)]);
+    assert_eq!(desk.say(2, away), []);
+    assert_eq!(
+        desk.waiting_for(3, "foo"),
+        "worker-1, which stopped by plan and goes on with it if it comes back, for 29 s"
+    );
+    assert_eq!(desk.say(31, Input::Wake), []);
+    let returned = WorkerState {
+        incarnation: 2,
+        ..worker(1)
+    };
+    let back = desk.say(31, Input::Workers(vec![returned, worker(2)]));
+    assert_eq!(back, [Output::AskInventory { worker: node(1) }]);
+    let inventory = Inventory {
+        running: vec![running(&order)],
+        ..Inventory::default()
+    };
+    let adopt = Output::Adopt {
+        worker: node(1),
+        job: order.job,
+        old: order.fence,
+        new: fence(1, 2),
+    };
+    assert_eq!(desk.say(31, has(node(1), inventory)), [adopt]);
+    // It did nothing wrong, so it is given the next job at once.
+    let live = desk.schedule.live_jobs(at(31));
+    assert_eq!((live[0].attempts, live[0].worker), (1, Some(node(1))));
+    desk.say(
+        32,
+        Input::Workers(vec![WorkerState {
+            incarnation: 2,
+            ..worker(1)
+        }]),
+    );
+    desk.report(32, 1, built(&order));
+    assert_eq!(the_order(&desk.submit(33, vec![], &[probe("app", &[])])).0, 1);
+}
+
+#[test]
+fn inv4_what_a_stopped_worker_does_not_bring_back_goes_elsewhere() {
+    let stopped = || Input::Workers(vec![that_is(Liveness::Away, worker(1)), worker(2)]);
+    let mut desk = Desk::leading(&[worker(1), worker(2)]);
+    desk.submit(1, vec![], &[probe("foo", &[])]);
+    desk.say(2, stopped());
+    assert_eq!(orders(&desk.say(31, Input::Wake)), []);
+    assert_eq!(the_order(&desk.say(32, Input::Wake)).0, 2);
+
+    // A machine that was restarted says so, and nobody waits any longer.
+    let mut desk = Desk::leading(&[worker(1), worker(2)]);
+    desk.submit(1, vec![], &[probe("foo", &[])]);
+    desk.say(2, stopped());
+    let returned = WorkerState {
+        incarnation: 2,
+        ..worker(1)
+    };
+    desk.say(10, Input::Workers(vec![returned, worker(2)]));
+    assert_eq!(ordered(&desk.say(10, empty_handed(node(1)))), ["foo"]);
 }
 
 #[test]

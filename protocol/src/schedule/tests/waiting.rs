@@ -1,7 +1,11 @@
 //! What a job waits for, and what becomes of it when that never comes.
 
 use super::fixtures::*;
-use crate::{ledger::kinds::JobState, schedule::Input, work::FailureClass};
+use crate::{
+    ledger::kinds::JobState,
+    schedule::{Input, Liveness, WorkerState},
+    work::FailureClass,
+};
 
 #[test]
 fn a_job_starts_when_what_it_needs_is_published_and_sees_exactly_that() {
@@ -89,6 +93,26 @@ fn inv4_open_jobs_in_a_circle_fail_with_the_path() {
         the_failure(&out)
             .2
             .starts_with("a dependency cycle: a -> b -> a: ")
+    );
+}
+
+#[test]
+fn a_job_that_nobody_may_take_names_those_who_could() {
+    let drained = WorkerState {
+        draining: true,
+        ..worker(1)
+    };
+    let away = that_is(Liveness::Lost, worker(2));
+    let mut desk = Desk::leading(&[drained, away.clone()]);
+    desk.submit(1, vec![], &[probe("foo", &[])]);
+    assert_eq!(
+        desk.waiting_for(1, "foo"),
+        "a worker that takes new work: worker-1 may not ('pacmesh node resume')"
+    );
+    desk.say(2, Input::Workers(vec![away]));
+    assert_eq!(
+        desk.waiting_for(2, "foo"),
+        "a worker: worker-2 could build it and is out of reach"
     );
 }
 

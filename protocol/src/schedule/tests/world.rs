@@ -316,7 +316,12 @@ impl World {
             6..=8 => self.finish(worker, which / 16),
             9 => self.become_(
                 worker,
-                [Liveness::Suspect, Liveness::Unheard, Liveness::Lost][usize::from(which / 16 % 3)],
+                [
+                    Liveness::Suspect,
+                    Liveness::Unheard,
+                    Liveness::Away,
+                    Liveness::Lost,
+                ][usize::from(which / 16 % 4)],
             ),
             10 => self.become_(worker, Liveness::Alive),
             11 => self.crash(worker),
