@@ -117,7 +117,7 @@ fn inv3_what_both_sides_of_a_cut_built_is_rebuilt_once_and_no_name_ever_changes_
     );
     nodes[2].cli(&["remove", "gone"]).ok();
     wait_for("the removal to be confirmed", MEET, || {
-        (!problems(&nodes[0]).contains("gone")).then_some(())
+        (!problems(&nodes[0]).contains("gone 2-1")).then_some(())
     });
     assert!(!nodes.iter().any(|node| node.log().contains("panicked")));
 }

@@ -74,6 +74,10 @@ pub(super) async fn remove(home: &Home, names: Vec<PackageName>) -> Result<(), F
     show::done(Client::ask(home, &LocalRequest::Remove { names }).await?).await
 }
 
+pub(super) async fn hold(home: &Home, bases: Vec<PackageName>, hold: bool) -> Result<(), Failure> {
+    show::done(Client::ask(home, &LocalRequest::Hold { bases, hold }).await?).await
+}
+
 /// A SOURCE with a `/` or equal to `.` is a path, with a scheme a URL, else an AUR name (DESIGN).
 fn is_directory(label: &str) -> Result<(), Failure> {
     if label.contains("://") {

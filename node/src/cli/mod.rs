@@ -138,6 +138,18 @@ enum Command {
         /// A job id, the beginning of one, or a package base (its last job).
         job: String,
     },
+    /// Build tracked packages only when somebody asks for it.
+    Hold {
+        /// Package bases.
+        #[arg(required = true)]
+        bases: Vec<PackageName>,
+    },
+    /// Let held packages be built again by themselves.
+    Unhold {
+        /// Package bases.
+        #[arg(required = true)]
+        bases: Vec<PackageName>,
+    },
     /// Remove packages from the repository.
     Remove {
         /// Package names, or bases for all their packages.
@@ -421,6 +433,8 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
             Command::Rebuild { bases, wait } => build::rebuild(home, bases, wait).await,
             Command::Cancel { job } => build::cancel(home, job).await,
             Command::Retry { job } => build::retry(home, job).await,
+            Command::Hold { bases } => build::hold(home, bases, true).await,
+            Command::Unhold { bases } => build::hold(home, bases, false).await,
             Command::Remove { packages } => build::remove(home, packages).await,
             Command::Keys { command } => keys::run(home, command).await,
             Command::SetupPacman { print: _ } => keys::setup_pacman(home).await,

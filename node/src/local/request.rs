@@ -183,6 +183,13 @@ pub enum LocalRequest {
         /// As it came last.
         log: LogMark,
     },
+    /// `hold` and `unhold`
+    Hold {
+        /// Package bases.
+        bases: Vec<PackageName>,
+        /// Hold, else release.
+        hold: bool,
+    },
 }
 
 /// What `node` does.

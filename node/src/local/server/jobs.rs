@@ -326,6 +326,29 @@ pub(super) async fn retry(rooms: &Arc<Rooms>, caller: &mut Caller, text: &str) -
         .await
 }
 
+pub(super) async fn hold(
+    rooms: &Arc<Rooms>,
+    caller: &mut Caller,
+    bases: Vec<PackageName>,
+    hold: bool,
+) -> Result<(), End> {
+    let names: Vec<&str> = bases.iter().map(PackageName::as_str).collect();
+    let names = names.join(", ");
+    let change = Change::Hold {
+        repository: None,
+        bases,
+        hold,
+    };
+    let (_, copies) = carry(rooms, change).await?;
+    let word = if hold { "Held" } else { "Released" };
+    caller
+        .done(format!(
+            "{word}: {names}; {}",
+            counted(copies as usize, "copy", "copies")
+        ))
+        .await
+}
+
 pub(super) async fn remove(
     rooms: &Arc<Rooms>,
     caller: &mut Caller,

@@ -284,6 +284,7 @@ async fn in_mesh(
         LocalRequest::Cancel { job } => jobs::cancel(rooms, caller, &job).await,
         LocalRequest::Retry { job } => jobs::retry(rooms, caller, &job).await,
         LocalRequest::Remove { names } => jobs::remove(rooms, caller, names).await,
+        LocalRequest::Hold { bases, hold } => jobs::hold(rooms, caller, bases, hold).await,
         LocalRequest::Logs { job, follow } => logs::logs(rooms, caller, &job, follow).await,
         LocalRequest::Keys => keys::list(rooms, caller).await,
         LocalRequest::ExportKeys => keys::export(rooms, caller).await,
