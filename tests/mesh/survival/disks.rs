@@ -28,9 +28,10 @@ fn inv8_a_node_on_a_full_disk_takes_no_work_says_so_and_goes_on_when_there_is_ro
     lan.hand_over_to(2);
 
     let reserve = fill(&full.home, 400);
-    for node in &lan.nodes {
+    for node in &lan.nodes[..2] {
         wait_until_problems(node, |problems| problems.contains("nas has"));
     }
+    wait_until_problems(full, |problems| problems.contains("disk"));
     wait_for_successor(&lan, &[0, 1, 2], &[2]);
     build_elsewhere(&lan, &mut promises, "below-the-reserve");
 
