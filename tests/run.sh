@@ -61,6 +61,7 @@ suite 'simulated mesh' --test sim
 suite 'doc tests' --doc
 if [ -z "$FAST" ]; then
   # One at a time: each starts nodes and builds of its own, and two cores are enough for one farm.
+  # shellcheck disable=SC2046 # two words each, or none
   suite 'whole-system tests' --test mesh -- --test-threads=1 $([ -n "$LONG" ] || echo --skip survival:: --skip torture::)
   suite 'survival benchmark, one trial of each' --bench survival -- --trials 1 --others 3
   part 'example farm' env PACMESH_BIN="$ROOT/target/debug/pacmesh" examples/lan-farm.sh
