@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold, in one command: formatting, lints, unit, property, doc and whole-system tests, the simulated
+# What must hold, in one command: formatting, lints, unit, property, doc and whole-system tests, the simulated
 # mesh, and the example farm. Installs what is missing on a fresh Debian 12 or Arch machine. Exits 0 only if all of it passed.
 #
 #   tests/run.sh [--ci] [--long] [--fast]
