@@ -108,13 +108,17 @@ fn inv3_what_both_sides_of_a_cut_built_is_rebuilt_once_and_no_name_ever_changes_
         assert!(!problems(node).contains("torn"), "{}", problems(node));
     }
 
-    // A removal that did not know of a publication is told.
+    // A removal that did not know of a publication is told until somebody says what was meant.
     assert_eq!(nodes[2].package("gone"), None);
     assert!(
         problems(&nodes[2]).contains("gone 2-1"),
         "{}",
         problems(&nodes[2])
     );
+    nodes[2].cli(&["remove", "gone"]).ok();
+    wait_for("the removal to be confirmed", MEET, || {
+        (!problems(&nodes[0]).contains("gone 2-1")).then_some(())
+    });
     assert!(!nodes.iter().any(|node| node.log().contains("panicked")));
 }
 

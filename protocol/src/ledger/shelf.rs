@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     constitution::Constitution,
-    kinds::{BindingKey, PackageKey, PackageV1, ReleaseV1},
+    kinds::{BindingKey, Kind, PackageKey, PackageV1, ReleaseV1},
     order::{Fact, Rank},
     record::{Position, ReignId},
     state::{Candidate, Ledger},
@@ -230,10 +230,17 @@ impl<'a> Stocktaking<'a> {
             self.shelf.voided.remove(archive);
         }
         for (key, rank, release) in std::mem::take(&mut self.beaten) {
-            let Some((removal, PackageV1 { release: None, .. })) = self.shelf.packages.get(&key) else {
+            let Some((
+                removal,
+                PackageV1 {
+                    generation,
+                    release: None,
+                },
+            )) = self.shelf.packages.get(&key)
+            else {
                 continue;
             };
-            if !self.is_unseen(&rank, removal) {
+            if !self.is_unseen(&rank, removal) || self.confirms(&key, *generation) {
                 continue;
             }
             let overtaken = Overtaken {
@@ -267,6 +274,17 @@ impl<'a> Stocktaking<'a> {
         }
         let began = self.began.get(&removed.reign);
         began.is_some_and(|began| self.written_ms(&published.position) > *began)
+    }
+
+    /// Whether a removal was made over another one. Nobody removes what is removed, except to say that the first was meant,
+    /// whatever it overtook; the release that the first removed, or one that was published over it, is known otherwise.
+    fn confirms(&self, key: &PackageKey, generation: u64) -> bool {
+        let is_release = |fact: &Fact| {
+            matches!(fact, Fact::Package(_, value)
+                if value.release.is_some() && Some(value.generation) == generation.checked_sub(1))
+        };
+        let mut said = self.ledger.said(Kind::Package, key);
+        !said.any(|(_, candidate)| is_release(&candidate.fact))
     }
 
     /// By its author's clock; only a quarantine and reports look at it.

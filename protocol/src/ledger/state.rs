@@ -12,6 +12,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::Serialize;
+
 use super::{
     horizon::{self, HORIZON, Overtaken},
     order::{Fact, Rank},
@@ -334,8 +336,16 @@ impl Ledger {
 
     /// What each author says of the horizon.
     pub(super) fn said_horizons(&self) -> impl Iterator<Item = (&NodeId, &Candidate)> {
-        let key = codec::encode(&HORIZON, KEY_LIMIT).unwrap_or_default();
-        let kind = Kind::Setting as u16;
+        self.said(Kind::Setting, &HORIZON)
+    }
+
+    /// What each author says of one key, whether it counts or not.
+    pub(super) fn said(
+        &self,
+        kind: Kind,
+        key: &impl Serialize,
+    ) -> impl Iterator<Item = (&NodeId, &Candidate)> {
+        let (kind, key) = (kind as u16, codec::encode(key, KEY_LIMIT).unwrap_or_default());
         self.slots
             .range((kind, key.clone(), NodeId([0; 32]))..=(kind, key, NodeId([0xff; 32])))
             .flat_map(|((_, _, author), slot)| slot.iter().map(move |candidate| (author, candidate)))

@@ -350,6 +350,33 @@ fn a_publication_that_a_removal_overtook_unseen_is_told() {
 }
 
 #[test]
+fn a_removal_is_confirmed_in_the_reign_that_wrote_it_as_well() {
+    let mut world = World::with_masters(2);
+    world.reign(0, 1, 10, published(1, &[], release("foo", "1-1", "old")));
+    world.reign(1, 2, 20, vec![package("foo", 1, None)]);
+    world.reign(0, 1, 30, published(2, &[], release("foo", "2-1", "new")));
+    assert!(matches!(world.plan()[0].cause, Cause::Overtaken { .. }));
+
+    // The reign of the side that removed goes on after the heal, and removes what is removed already.
+    world.reign(1, 2, 40, vec![package("foo", 3, None)]);
+    assert_eq!(world.plan(), []);
+
+    // What another cut hides from that removal is told again.
+    world.reign(
+        0,
+        1,
+        50,
+        published(3, &[], {
+            Release {
+                generation: 2,
+                ..release("foo", "3-1", "newer")
+            }
+        }),
+    );
+    assert!(matches!(world.plan()[0].cause, Cause::Overtaken { .. }));
+}
+
+#[test]
 fn a_removal_by_an_earlier_reign_overtakes_what_a_later_one_published_below_it() {
     let mut world = World::with_masters(2);
     world.reign(0, 1, 30, vec![package("foo", 1, None)]);
