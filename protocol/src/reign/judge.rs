@@ -169,6 +169,9 @@ impl ReignMachine {
         // other with the same document would keep a dead reign alive for ever.
         if reign.node != self.identity.node && (raises || from == reign.node) {
             self.peers.prove(verified, now);
+            if raises {
+                self.expect_master(now);
+            }
         }
     }
 

@@ -27,6 +27,10 @@ use crate::{
 /// A node that handed over leaves the others this long to claim before it does so itself.
 const HANDOVER_PAUSE: Duration = Duration::from_secs(3);
 
+/// How long a master that was just proven may take to be seen alive. Where a cut heals, documents arrive before the first
+/// ping is answered; whoever claimed meanwhile would begin a reign above the one that it was just shown.
+const EXPECTED: Duration = Duration::from_secs(3);
+
 /// Who is there, in which life.
 type Lives = BTreeMap<NodeId, Incarnation>;
 
@@ -64,6 +68,8 @@ pub struct ReignMachine {
     pub(super) refused_term: Term,
     pub(super) wait: Option<Wait>,
     pub(super) not_before: Instant,
+    /// Until then the master of the highest reign is expected to be seen alive.
+    pub(super) expected_until: Option<Instant>,
     /// The grants of the reign that this node gave up in order to claim a common one.
     pub(super) settling: Option<usize>,
 }
@@ -102,6 +108,7 @@ impl ReignMachine {
             refused_term: 0,
             wait: None,
             not_before: Instant::default(),
+            expected_until: None,
             settling: None,
         }
     }
@@ -200,7 +207,12 @@ impl ReignMachine {
                 .is_some_and(|grants| self.peers.stronger(Strength { grants, node }, other))
         };
         self.peers.living().any(|master| !weaker(master.into()))
-            || (self.settling.is_none() && self.peers.hears_master())
+            || (self.settling.is_none() && (self.expected_until.is_some() || self.peers.hears_master()))
+    }
+
+    /// Expects the master of the highest reign, if it is not seen yet.
+    pub(super) fn expect_master(&mut self, now: Instant) {
+        self.expected_until = Some(now + EXPECTED).filter(|_| self.followed().is_none());
     }
 
     /// The moment of the claim that waits; at once where nobody else would be asked, or where it is wanted.
@@ -212,6 +224,9 @@ impl ReignMachine {
     }
 
     fn decide(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.expected_until.is_some_and(|until| until <= now) || self.followed().is_some() {
+            self.expected_until = None;
+        }
         if matches!(self.state, State::Leading(_)) {
             self.hold(now, out);
         }
@@ -438,7 +453,7 @@ impl Machine for ReignMachine {
 
     fn next_wakeup(&self) -> Option<Instant> {
         match &self.state {
-            State::Idle => self.wait.map(|wait| self.claim_at(wait)),
+            State::Idle => self.wait.map(|wait| self.claim_at(wait)).or(self.expected_until),
             State::Claiming(candidacy) => Some(candidacy.retry_at),
             State::Leading(lead) => lead.next_wakeup(),
         }

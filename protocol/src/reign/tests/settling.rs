@@ -84,6 +84,28 @@ fn a_master_that_slept_yields_to_its_successor() {
 }
 
 #[test]
+fn inv1_whoever_is_shown_a_higher_reign_waits_for_its_master_before_it_claims_above_it() {
+    // Alone behind a cut; it heals, and the others' document arrives before they are seen alive.
+    let mut desk = Desk::new(1, &[1, 2, 3]);
+    desk.eligible();
+    assert!(desk.machine.role().may_order());
+    let out = desk.show(2, &document(9, 2, &[2, 3], &[2, 3]));
+    assert_eq!(words(&out), ["persist", "relinquish", "became"]);
+    desk.later(1000);
+    assert_eq!(desk.feed(Input::Wake), []);
+    desk.alive(&[2, 3]);
+    assert_eq!(desk.machine.role(), Role::Following { reign: reign(9, 2) });
+
+    // One that never comes is not waited for for ever.
+    desk.alive(&[]);
+    let other = document(20, 3, &[2, 3], &[2, 3]);
+    desk.show(3, &other);
+    desk.wake();
+    desk.wake();
+    assert!(desk.machine.role().may_order());
+}
+
+#[test]
 fn a_lower_reign_is_shown_the_higher_one() {
     let mut desk = Desk::new(2, &[1, 2, 3]);
     desk.alive(&[1, 3]);
