@@ -208,7 +208,7 @@ async fn attend(
     request: LocalRequest,
 ) -> Result<(), End> {
     let request = match request {
-        LocalRequest::Store => return jobs::store(office, &office.rooms()?, reader, caller).await,
+        LocalRequest::Store => return jobs::store(office, &office.rooms().await?, reader, caller).await,
         LocalRequest::Restore { passphrase } => {
             return backup::restore(office, reader, caller, passphrase).await;
         }
@@ -249,11 +249,7 @@ async fn answer(office: &Office, caller: &mut Caller, request: LocalRequest) -> 
         LocalRequest::Join { token } => entry::join(office, caller, &token).await,
         LocalRequest::Status => status::status(office, caller).await,
         request => {
-            // Whoever waited while this node was restarted comes back before it is ready.
-            let rooms = match lasts(&request) {
-                true => office.rooms_soon().await?,
-                false => office.rooms()?,
-            };
+            let rooms = office.rooms().await?;
             // Erased, or the compiler cannot see that such a task may be sent to another thread.
             let answer: BoxFuture<'_, _> = Box::pin(in_mesh(office, &rooms, caller, request));
             answer.await

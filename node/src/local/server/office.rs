@@ -70,36 +70,37 @@ impl Office {
         }
     }
 
-    /// The rooms, if the node belongs to a mesh.
-    pub(super) fn try_rooms(&self) -> Option<Arc<Rooms>> {
-        self.rooms.borrow().clone()
-    }
-
     /// The rooms, or what to do to have some.
-    pub(super) fn rooms(&self) -> Result<Arc<Rooms>, End> {
-        self.try_rooms().ok_or_else(|| {
+    pub(super) async fn rooms(&self) -> Result<Arc<Rooms>, End> {
+        self.rooms_soon().await.ok_or_else(|| {
             self.trouble().unwrap_or_else(|| {
                 "this node belongs to no mesh yet: type 'pacmesh init' to found one, or 'pacmesh join' to enter one".to_owned()
             }).into()
         })
     }
 
-    /// Why a node that belongs to a mesh does nothing, in a sentence.
-    pub(super) fn trouble(&self) -> Option<String> {
-        let reason = self.trouble.borrow().clone()?;
-        Some(format!(
-            "this node stands still and goes on by itself once its disk can be written: {reason}"
-        ))
-    }
-
-    /// The rooms of a node that may have been started just now.
-    pub(super) async fn rooms_soon(&self) -> Result<Arc<Rooms>, End> {
-        if self.is_seated() {
-            let mut rooms = self.rooms.clone();
+    /// The rooms, if the node belongs to a mesh. One that was started just now opens them first: whoever asks meanwhile, as
+    /// a command that waited while the node was restarted, must not be told that it belongs to none.
+    pub(super) async fn rooms_soon(&self) -> Option<Arc<Rooms>> {
+        let mut rooms = self.rooms.clone();
+        if rooms.borrow().is_none() && self.trouble.borrow().is_none() && self.is_seated() {
             // Whether or not they came in time, what follows is said by the usual way.
             let _ = timeout(START, rooms.wait_for(Option::is_some)).await;
         }
-        self.rooms()
+        let rooms = rooms.borrow();
+        rooms.clone()
+    }
+
+    /// Why a node that belongs to a mesh does nothing, in a sentence.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &*self.trouble.borrow() {
+            Some(reason) => Some(format!(
+                "this node stands still and goes on by itself once its disk can be written: {reason}"
+            )),
+            None => self
+                .is_seated()
+                .then(|| "this node is about to start, or to stop: ask again in a moment".to_owned()),
+        }
     }
 
     /// Whether this node belongs to a mesh, its rooms open or not.

@@ -36,7 +36,7 @@ use crate::{
 const PROBLEMS: usize = 64;
 
 pub(super) async fn status(office: &Office, caller: &mut Caller) -> Result<(), End> {
-    let view = match office.try_rooms() {
+    let view = match office.rooms_soon().await {
         Some(rooms) => of_member(&rooms).await,
         None => of_waiting(office).await?,
     };
@@ -192,7 +192,7 @@ async fn problems(rooms: &Arc<Rooms>, view: &View, table: &Table, copies: &Copie
     // Its own disk it knows to the byte.
     if let Err(error) = rooms.blobs.room_for(0) {
         problems.push(format!(
-            "this node takes no work and keeps nothing new: {}",
+            "the disk is full, so this node takes no work and keeps nothing new: {}",
             chain(&error)
         ));
     }
