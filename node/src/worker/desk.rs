@@ -13,11 +13,12 @@ use futures::stream::{self, BoxStream, StreamExt};
 use pacmesh_protocol::{
     ids::{Digest, JobId, NodeId},
     ledger::record::ReignId,
+    names::{Architecture, EnvironmentName},
     wire::{Reply, Request},
     work::{Fence, Inventory, Order, Report, RunningAttempt, Stage},
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, oneshot, watch},
     task::JoinSet,
 };
 use tracing::Instrument;
@@ -111,12 +112,7 @@ impl WorkerHandle {
                 arch,
                 environment,
                 ..
-            } => {
-                let Ok(_permit) = self.probes.acquire().await else {
-                    return refused("this node is stopping");
-                };
-                Reply::Probed(probe::probe(rooms, master, tree, &arch, &environment).await)
-            }
+            } => self.probe(rooms, master, tree, arch, environment).await,
             Request::Order { order } => self.order(rooms, master, *order),
             Request::Cancel { job, fence } => self.cancel(job, fence),
             Request::Adopt { job, old, new } => self.adopt(job, old, new).await,
@@ -127,6 +123,36 @@ impl WorkerHandle {
             }
             _ => refused("this request is not the worker's"),
         }
+    }
+
+    /// A task of this room's own: the asker may vanish, as a master does that hands over, and its probe is cleared up all
+    /// the same.
+    async fn probe(
+        &self,
+        rooms: &Arc<Rooms>,
+        master: NodeId,
+        tree: Digest,
+        arch: Architecture,
+        environment: EnvironmentName,
+    ) -> Reply {
+        let (mut reply, answer) = oneshot::channel();
+        let (rooms, probes) = (rooms.clone(), self.probes.clone());
+        self.spawn(async move {
+            let _permit = tokio::select! {
+                Ok(permit) = probes.acquire() => permit,
+                () = reply.closed() => return,
+            };
+            let _ = reply.send(probe::probe(&rooms, master, tree, &arch, &environment).await);
+        });
+        answer
+            .await
+            .map_or_else(|_| refused("this node is stopping"), Reply::Probed)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 
     /// How many attempts run.
@@ -186,8 +212,6 @@ impl WorkerHandle {
         };
         self.with(|desk| desk.slips.insert(slip.order.job, slip));
         let (rooms, worker) = (rooms.clone(), self.clone());
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
         let order = &journey.order;
         let span = tracing::info_span!(
             "job",
@@ -203,7 +227,7 @@ impl WorkerHandle {
             worker.with(|desk| desk.slips.remove(&job));
             worker.announce(&rooms).await;
         };
-        tasks.spawn(whole.instrument(span));
+        self.spawn(whole.instrument(span));
     }
 
     /// Tells the others how busy this node is.
