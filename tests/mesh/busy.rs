@@ -65,6 +65,24 @@ fn inv1_builds_on_all_cores_cost_nobody_its_place_and_the_master_its_reign() {
     outcome.ok();
 }
 
+#[test]
+fn what_a_build_runs_stands_behind_all_else_on_its_machine() {
+    let farm = Farm::new();
+    let node = farm.founder("desktop");
+    let lines =
+        "build() {\n  echo \"alone: $(nice)\"\n  echo \"group: $(cat /proc/self/autogroup 2>/dev/null)\"\n}";
+    node.build(&[package(farm.path(), "modest", lines)]).ok();
+    let log = node.cli(&["logs", "modest"]).ok().stdout;
+    let said = |what: &str| {
+        let line = log.lines().find_map(|line| line.strip_prefix(what));
+        line.unwrap_or_else(|| panic!("no '{what}' in {log}")).to_owned()
+    };
+    assert_eq!(said("alone: "), "10");
+    // Kernels without groups for sessions have no such file.
+    let group = said("group: ");
+    assert!(group.is_empty() || group.ends_with("nice 10"), "{group}");
+}
+
 #[track_caller]
 fn term_of(node: &Node) -> u64 {
     wait_for("a term", COMMAND, || node.json(&["status"])["term"].as_u64())

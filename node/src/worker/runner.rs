@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use pacmesh_protocol::work::FailureClass;
@@ -26,6 +27,10 @@ use super::{
 /// Added to the niceness of what builds; I/O priority follows it (ioprio_set(2)). A probe is short and somebody waits for
 /// it: behind the builds of a busy machine it would take seconds.
 const NICENESS: i32 = 10;
+
+/// How often the scheduler is told of it where others tell it of theirs, and how long after.
+const WORDS: u32 = 8;
+const WORD_PAUSE: Duration = Duration::from_millis(110);
 
 /// Why a runner could not do its work. The daemon finds no status and calls the stage lost.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +67,11 @@ pub fn runner_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), RunnerError> {
     let (layout, stage) = parse(arguments)?;
-    // Fails only for the leader of a process group, which then is out of reach of the daemon's terminal already.
-    let _ = rustix::process::setsid();
+    // What builds has no terminal, hence none to type into (TIOCSTI), and stays in this session: see `step_back`.
+    rustix::process::setsid().map_err(|error| RunnerError::Setup(error.into()))?;
     if stage != RunStage::Probe {
         rustix::process::nice(NICENESS).map_err(|error| RunnerError::Setup(error.into()))?;
-        // A session is a group of its own to the scheduler, and niceness counts only within it: the group is made nice,
-        // too (sched(7), "The autogroup feature"). Kernels without it have no such file.
-        let _ = std::fs::write("/proc/self/autogroup", NICENESS.to_string());
+        step_back();
     }
     let this = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(this)).map_err(|error| RunnerError::Setup(error.into()))?;
@@ -96,6 +99,20 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), RunnerError>
     });
     write_status(&layout, &StageStatus { stage, outcome })?;
     Ok(())
+}
+
+/// A session is a group of its own to the scheduler, with as large a share as all others together in theirs, and niceness
+/// counts only within it: the group is made nice, too (sched(7), "The autogroup feature"). The sandbox begins no other
+/// session, or what it runs would take as much as the daemon. Kernels without groups have no such file; others take one
+/// such word in a tenth of a second.
+fn step_back() {
+    for _ in 0..WORDS {
+        let written = std::fs::write("/proc/self/autogroup", NICENESS.to_string());
+        if !written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            return;
+        }
+        std::thread::sleep(WORD_PAUSE);
+    }
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Layout, RunStage), RunnerError> {

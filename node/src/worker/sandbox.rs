@@ -234,7 +234,8 @@ fn bwrap(
 ) -> Result<Vec<OsString>, SandboxError> {
     let mut bwrap = Bwrap::default();
     bwrap.words("bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try");
-    bwrap.words("--die-with-parent --new-session --hostname pacmesh --json-status-fd 3 --cap-drop ALL");
+    // No session of its own: that of the runner has no terminal either, and its place behind all others.
+    bwrap.words("--die-with-parent --hostname pacmesh --json-status-fd 3 --cap-drop ALL");
     if !options.network {
         bwrap.words("--unshare-net");
     }
