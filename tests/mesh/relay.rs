@@ -30,11 +30,7 @@ fn part(lan: &Lan) {
         wait_for(
             &format!("{} to see {there} through the middle", lan.nodes[here].name),
             MEET,
-            || {
-                let nodes = lan.nodes[here].json(&["nodes"]);
-                let seen = nodes.as_array()?.iter().find(|node| node["name"] == there)?;
-                (seen["relayed"] == true && seen["state"] == "alive").then_some(())
-            },
+            || lan.nodes[here].sees_through_others(there).then_some(()),
         );
     }
 }

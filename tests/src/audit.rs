@@ -183,9 +183,13 @@ fn accepts_repository_of(client: &ScratchRoot, node: &Node, packages: &[Value]) 
     wait_for(
         &format!("{} to show what it knows", node.name),
         Duration::from_secs(30),
-        || (client.listed() == expected).then_some(()),
+        || (client.try_listed()? == expected).then_some(()),
     );
-    client.download_all().ok();
+    wait_for(
+        &format!("{} to serve what it shows", node.name),
+        Duration::from_secs(60),
+        || client.downloads_all(&node.name).then_some(()),
+    );
     for package in packages {
         let file = client.cache().join(text(&package["filename"]));
         assert_eq!(

@@ -1,7 +1,8 @@
 //! Real nodes: the built binary in processes of its own, each with a home below one folder that vanishes at the end.
 //!
 //! The binary is `PACMESH_BIN`, or `pacmesh` in the folder above the test program's (`target/debug/pacmesh`), which
-//! `cargo build -p pacmesh` makes, or where there is none the one of another profile.
+//! `cargo build -p pacmesh` makes, or where there is none the one of another profile. With `PACMESH_TEST_KEEP` in the
+//! environment the folder stays, with all homes and logs.
 
 use std::{
     fs::File,
@@ -46,6 +47,7 @@ impl Farm {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("pacmesh-test.")
+            .disable_cleanup(std::env::var_os("PACMESH_TEST_KEEP").is_some())
             .tempdir()
             .expect("a temporary folder");
         // Builds of nodes that are root run as other users, who must get through.
@@ -286,6 +288,16 @@ impl Node {
         let nodes = self.json(&["nodes"]);
         let found = nodes.as_array()?.iter().find(|node| node["name"] == name)?;
         Some(text(&found["state"]))
+    }
+
+    /// Whether it knows the node called `name` to be alive by the word of others only.
+    #[track_caller]
+    pub fn sees_through_others(&self, name: &str) -> bool {
+        let nodes = self.json(&["nodes"]);
+        let found = nodes
+            .as_array()
+            .and_then(|nodes| nodes.iter().find(|node| node["name"] == name));
+        found.is_some_and(|node| node["relayed"] == true && node["state"] == "alive")
     }
 
     /// How many nodes it sees alive, itself included.

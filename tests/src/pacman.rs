@@ -1,6 +1,7 @@
 //! A machine that installs from the mesh: real pacman on a root, a database, a cache and a keyring of its own.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -15,6 +16,8 @@ use crate::{
 
 /// Names that the scratch root does not have and Arch's own packages would bring.
 const ASSUMED: [&str; 4] = ["glibc=2", "bash=5", "sh=5", "gcc-libs=14"];
+/// What pacman says of what it got, where it does not say that it got nothing.
+const WRONG: [&str; 3] = ["error: 404", "corrupted", "invalid"];
 /// How long pacman or gpg may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -42,6 +45,7 @@ impl ScratchRoot {
             std::fs::create_dir_all(client.dir.join(folder)).expect("the folders of a client");
         }
         client.point_to(node);
+        client.make_master_key();
         client.keyring(&["--init"], "").ok();
         client.trust_keys_of(node);
         client
@@ -114,6 +118,17 @@ impl ScratchRoot {
     #[track_caller]
     pub fn listed(&self) -> Vec<String> {
         self.pacman(&["-Syy"]).ok();
+        self.known()
+    }
+
+    /// As `listed`; `None` where no database comes, as in bad weather.
+    #[track_caller]
+    pub fn try_listed(&self) -> Option<Vec<String>> {
+        (self.pacman(&["-Syy"]).code == Some(0)).then(|| self.known())
+    }
+
+    #[track_caller]
+    fn known(&self) -> Vec<String> {
         let said = self.pacman(&["-Sl"]).ok().stdout;
         let mut found: Vec<_> = said
             .lines()
@@ -132,6 +147,17 @@ impl ScratchRoot {
         let mut words = vec!["-Swdd"];
         words.extend(names.lines());
         self.pacman(&words)
+    }
+
+    /// As `download_all`; whether it got all. Panics where what it got, or the answer that it is not there, is wrong.
+    #[track_caller]
+    pub fn downloads_all(&self, from: &str) -> bool {
+        let outcome = self.download_all();
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        let is_wrong = |line: &&str| WRONG.iter().any(|word| line.contains(word));
+        let wrong = said.lines().find(is_wrong);
+        assert!(wrong.is_none(), "{from} shows what it does not serve: {outcome}");
+        outcome.code == Some(0)
     }
 
     /// Forgets every archive that was downloaded.
@@ -173,6 +199,21 @@ impl ScratchRoot {
             .args(arguments)
             .env("LD_LIBRARY_PATH", self.root().join("usr/lib"));
         run(command, "", PATIENCE).ok().stdout
+    }
+
+    /// A key to sign others with that takes no time to make; pacman-key makes a large one only where there is none.
+    fn make_master_key(&self) {
+        let mode = std::fs::Permissions::from_mode(0o700);
+        std::fs::create_dir(self.gpg()).expect("a place for keys");
+        std::fs::set_permissions(self.gpg(), mode).expect("the mode of an own folder");
+        // As pacman-key does it: nobody has a card to look for.
+        std::fs::write(self.gpg().join("gpg-agent.conf"), "disable-scdaemon\n")
+            .expect("the agent's settings");
+        let mut gpg = Command::new("gpg");
+        gpg.arg("--homedir").arg(self.gpg());
+        gpg.args(["--batch", "--quiet", "--passphrase", "", "--quick-generate-key"]);
+        gpg.args(["client@localhost", "ed25519", "cert", "never"]);
+        run(gpg, "", PATIENCE).ok();
     }
 
     fn keyring(&self, arguments: &[&str], input: &str) -> Outcome {

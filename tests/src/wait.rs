@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at a condition.
+/// Between two looks at a condition, at first and at most: most looks start programs, and those that come too often take
+/// the time of what is waited for.
 const PAUSE: Duration = Duration::from_millis(30);
+const LONGEST_PAUSE: Duration = Duration::from_millis(300);
 
 /// Looks until `look` gives a value, and panics after `timeout`, naming what was waited for.
 #[track_caller]
@@ -16,7 +18,7 @@ pub fn wait_for<T>(what: &str, timeout: Duration, look: impl FnMut() -> Option<T
 
 /// Looks until `look` gives a value; `None` after `timeout`.
 pub fn within<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + timeout;
+    let (begun, end) = (Instant::now(), Instant::now() + timeout);
     loop {
         if let Some(value) = look() {
             return Some(value);
@@ -24,7 +26,8 @@ pub fn within<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Opti
         if Instant::now() >= end {
             return None;
         }
+        let pause = (begun.elapsed() / 10).clamp(PAUSE, LONGEST_PAUSE);
         // Nobody unparks this thread; a spurious wake-up only looks once more.
-        thread::park_timeout(PAUSE);
+        thread::park_timeout(pause.min(end.saturating_duration_since(Instant::now())));
     }
 }

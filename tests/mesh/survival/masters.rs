@@ -1,6 +1,6 @@
 //! The master vanishes: idle, at work, between a result and its record, and while it writes a generation.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use pacmesh_tests::{
     audit::Promises,
@@ -13,6 +13,9 @@ use pacmesh_tests::{
 use super::{
     PEERS, after, all_but, slow, submit, wait_for_successor, wait_until_published, wait_until_running,
 };
+
+/// Where a node has its attempts and probes, below its home.
+const BUILDS: &str = "cache/builds";
 
 #[test]
 fn inv2_a_master_killed_while_idle_takes_nothing_with_it() {
@@ -91,6 +94,27 @@ fn inv4_a_master_killed_while_sources_are_prepared_strands_no_attempt() {
 }
 
 #[test]
+fn inv8_a_master_that_hands_over_while_it_probes_leaves_nothing_of_the_probe() {
+    let lan = Lan::of(&PEERS);
+    let client = lan.client("client");
+    let mut promises = Promises::default();
+    let master = lan.master(0);
+    let heir = all_but(&lan, master)[0];
+    let source = package(lan.farm.path(), "slow-to-read", "sleep 1");
+    let waiting = lan.nodes[master].start_cli(&["build", &source.display().to_string()]);
+    wait_for("a probe", BUILD, || {
+        let probes = |node: &Node| folders(node).iter().any(|name| name.starts_with("probe"));
+        lan.nodes.iter().any(probes).then_some(())
+    });
+
+    lan.hand_over_to(heir);
+
+    waiting.end(BUILD).ok();
+    promises.note(&lan.nodes[master], "slow-to-read");
+    promises.check(&lan, &client);
+}
+
+#[test]
 fn inv2_a_master_killed_between_a_result_and_its_record_publishes_it_once() {
     kill_masters_at(&[0, 60, 150, 400], |lan, worker, _| {
         wait_for("a report that waits", BUILD, || {
@@ -138,13 +162,19 @@ fn kill_masters_at(offsets: &[u64], moment: fn(&Lan, usize, usize)) {
 
 /// Whether an attempt of this worker is done and its report not yet acknowledged.
 fn is_reporting(node: &Node) -> bool {
-    let attempts = std::fs::read_dir(node.home.join("cache/builds"))
-        .into_iter()
+    let builds = node.home.join(BUILDS);
+    folders(node)
+        .iter()
+        .any(|attempt| builds.join(attempt).join("report").exists())
+}
+
+/// The names of the folders of attempts and probes that a node has.
+fn folders(node: &Node) -> Vec<String> {
+    let entries = std::fs::read_dir(node.home.join(BUILDS)).into_iter().flatten();
+    entries
         .flatten()
-        .flatten();
-    attempts
-        .map(|attempt| attempt.path().join("report"))
-        .any(|report: PathBuf| report.exists())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 /// How often the node said something.
