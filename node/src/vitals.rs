@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::{config::Config, rooms::Rooms, settings::Settings};
 
-/// How often load and disk are looked at.
-const LOOK: Duration = Duration::from_secs(10);
+/// How often load and disk are looked at: a build fills a disk in less than a minute.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Below so much free disk a node takes no work (FORMATS, "Numbers": disk reserve).
 const LOW_MIB: u64 = 1024;

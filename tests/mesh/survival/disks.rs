@@ -67,9 +67,15 @@ fn wait_until_problems(node: &Node, are: impl Fn(&str) -> bool) {
 /// Builds as many packages as there are nodes, none of them on the last one.
 #[track_caller]
 fn build_elsewhere(lan: &Lan, promises: &mut Promises, name: &str) {
-    for round in 0..lan.nodes.len() {
-        let name = format!("{name}-{round}");
-        promises.build(&lan.nodes[round % 2], &[package(lan.farm.path(), &name, "")]);
+    let names: Vec<_> = (0..lan.nodes.len())
+        .map(|number| format!("{name}-{number}"))
+        .collect();
+    let sources: Vec<_> = names
+        .iter()
+        .map(|name| package(lan.farm.path(), name, ""))
+        .collect();
+    promises.build(&lan.nodes[1], &sources);
+    for name in names {
         let built_by = worker(lan, &name);
         assert!(
             lan.nodes[..2].iter().any(|node| node.id() == built_by),
