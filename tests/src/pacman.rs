@@ -1,8 +1,10 @@
 //! A machine that installs from the mesh: real pacman on a root, a database, a cache and a keyring of its own.
 
 use std::{
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -42,7 +44,7 @@ impl ScratchRoot {
             std::fs::create_dir_all(client.dir.join(folder)).expect("the folders of a client");
         }
         client.point_to(node);
-        client.keyring(&["--init"], "").ok();
+        client.make_keyring();
         client.trust_keys_of(node);
         client
     }
@@ -175,6 +177,26 @@ impl ScratchRoot {
         run(command, "", PATIENCE).ok().stdout
     }
 
+    /// An empty keyring with a key of its own. That key takes seconds to make, so all clients of a test program have the same.
+    fn make_keyring(&self) {
+        let kept = KEYRING.get_or_init(|| {
+            self.keyring(&["--init"], "").ok();
+            let mut kept = Vec::new();
+            read_below(&self.gpg(), &self.gpg(), &mut kept);
+            kept
+        });
+        for (path, mode, bytes) in kept {
+            let path = self.gpg().join(path);
+            let mut folder = std::fs::DirBuilder::new();
+            folder.recursive(true).mode(0o755);
+            folder
+                .create(path.parent().expect("a folder"))
+                .expect("a folder of a keyring");
+            std::fs::write(&path, bytes).expect("a file of a keyring");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(*mode)).expect("its mode");
+        }
+    }
+
     fn keyring(&self, arguments: &[&str], input: &str) -> Outcome {
         let mut command = self.command("pacman-key");
         command
@@ -203,6 +225,26 @@ impl ScratchRoot {
 
     fn config(&self) -> PathBuf {
         self.dir.join("pacman.conf")
+    }
+}
+
+/// Path below the keyring, mode and bytes of each file that `pacman-key --init` makes.
+static KEYRING: OnceLock<Vec<(PathBuf, u32, Vec<u8>)>> = OnceLock::new();
+
+/// All regular files below a folder; an agent's sockets are none.
+fn read_below(root: &Path, folder: &Path, found: &mut Vec<(PathBuf, u32, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).expect("a keyring").flatten() {
+        let (path, meta) = (entry.path(), entry.metadata().expect("a file of a keyring"));
+        if meta.is_dir() {
+            read_below(root, &path, found);
+        } else if meta.is_file() {
+            let below = path.strip_prefix(root).expect("below the keyring").to_owned();
+            found.push((
+                below,
+                meta.permissions().mode(),
+                std::fs::read(&path).expect("a file of a keyring"),
+            ));
+        }
     }
 }
 
