@@ -9,6 +9,7 @@ mod building;
 mod busy;
 mod entry;
 mod farm;
+mod flat;
 mod heal;
 mod keeping;
 mod lan;
