@@ -94,6 +94,26 @@ fn the_same_request_twice_is_one_job() {
 }
 
 #[test]
+fn what_was_replaced_or_removed_since_is_built_anew() {
+    let farm = Farm::new();
+    let node = farm.founder("desktop");
+    let build = |lines: &str| node.build(&[package(farm.path(), "one", lines)]).ok();
+    let version = || text(&node.package("one").expect("published")["version"]);
+    build("");
+    build("pkgdesc='Edited'");
+    assert_eq!(version(), "1-1.1");
+
+    build("");
+    assert_eq!(version(), "1-1.2");
+    build("");
+    assert_eq!(version(), "1-1.2", "what is in force is not built again");
+
+    node.cli(&["remove", "one"]).ok();
+    build("");
+    assert_eq!(version(), "1-1.3");
+}
+
+#[test]
 fn a_split_base_is_published_under_all_its_names() {
     let farm = Farm::new();
     let node = farm.founder("desktop");

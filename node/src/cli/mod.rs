@@ -15,7 +15,7 @@ mod repo;
 mod show;
 mod since;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{os::unix::process::CommandExt, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use pacmesh_protocol::{
@@ -77,6 +77,8 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         uses: u32,
         #[command(flatten)]
+        authority: AuthorityFile,
+        #[command(flatten)]
         json: Json,
     },
     /// Enter a mesh; without TOKEN it is asked for, '-' reads it from standard input.
@@ -105,7 +107,7 @@ enum Command {
     },
     /// What is published.
     Packages(Json),
-    /// Build packages from source directories, and track them; waits on a terminal.
+    /// Build packages from source directories, and track them; waits until they are published, unless detached.
     Build(BuildArgs),
     /// Build a tracked package again, as a new release.
     Rebuild {
@@ -216,6 +218,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<std::ffi::OsString>,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+struct AuthorityFile {
+    /// The exported authority key, or the recovery code, where the key is not in this home; '-' reads standard input.
+    #[arg(long, value_name = "FILE")]
+    authority: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -336,9 +345,8 @@ enum NodeCommand {
     Revoke {
         /// Its name or id.
         node: String,
-        /// The exported authority key, where it is not in this home.
-        #[arg(long, value_name = "FILE")]
-        authority: Option<PathBuf>,
+        #[command(flatten)]
+        authority: AuthorityFile,
         #[command(flatten)]
         quarantine: Quarantine,
     },
@@ -346,9 +354,8 @@ enum NodeCommand {
     Reinstate {
         /// Its name or id.
         node: String,
-        /// The exported authority key, where it is not in this home.
-        #[arg(long, value_name = "FILE")]
-        authority: Option<PathBuf>,
+        #[command(flatten)]
+        authority: AuthorityFile,
     },
 }
 
@@ -384,11 +391,28 @@ enum ConfigCommand {
 
 /// Parses, runs, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
+    if let Some(error) = start_without_key_log() {
+        return Failure::Failed(format!("cannot start again without {KEY_LOG}: {error}: unset it")).report();
+    }
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Names the file to which TLS libraries write the secrets of all connections. libp2p asks for it, and no node ever shall.
+const KEY_LOG: &str = "SSLKEYLOGFILE";
+
+/// Where the variable is set: this program anew, without it. Only a failure comes back.
+fn start_without_key_log() -> Option<std::io::Error> {
+    std::env::var_os(KEY_LOG)?;
+    let mut words = std::env::args_os();
+    let mut again = std::process::Command::new("/proc/self/exe");
+    if let Some(name) = words.next() {
+        again.arg0(name);
+    }
+    Some(again.args(words).env_remove(KEY_LOG).exec())
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -417,8 +441,9 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
                 preset,
                 expires,
                 uses,
+                authority,
                 json,
-            } => member::invite(home, preset, expires, uses, json.json).await,
+            } => member::invite(home, preset, expires, uses, authority, json.json).await,
             Command::Join { token, json } => member::join(home, token, json.json).await,
             Command::Leave => member::leave(home).await,
             Command::Node { command } => member::node(home, command).await,

@@ -46,6 +46,8 @@ pub enum LocalRequest {
         expires: Duration,
         /// For how many nodes.
         uses: u32,
+        /// Contents of an exported authority key, or the recovery code.
+        authority: Option<String>,
     },
     /// `leave`
     Leave,
@@ -206,14 +208,14 @@ pub enum NodeAction {
     },
     /// Cut off for ever; signed by the authority's key (in this home, or brought along).
     Revoke {
-        /// Contents of an exported authority key.
+        /// Contents of an exported authority key, or the recovery code.
         authority: Option<String>,
         /// As with `Suspend`.
         quarantine_since_ms: Option<u64>,
     },
     /// Lifts a suspension; signed by the authority's key.
     Reinstate {
-        /// Contents of an exported authority key.
+        /// Contents of an exported authority key, or the recovery code.
         authority: Option<String>,
     },
 }

@@ -49,7 +49,7 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
         }
     };
     if needed.iter().any(|role| member.roles.has(*role)) {
-        return Ok(());
+        return check_seniority(view, origin, change);
     }
     let words: Vec<_> = needed.iter().map(|role| role.name()).collect();
     Err(format!(
@@ -58,6 +58,31 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
         member.roles,
         words.join(" or ")
     ))
+}
+
+/// What is said about another master counts only from a senior (FORMATS, "Admission, seats and verdicts").
+fn check_seniority(view: &View, origin: &NodeId, change: &Change) -> Result<(), String> {
+    let Change::EditMember { node, .. } = change else {
+        return Ok(());
+    };
+    let seats = view.master_capable();
+    let of = |node: &NodeId| seats.get(node).map(|seat| (*seat, *node));
+    match of(node).filter(|_| node != origin) {
+        Some(subject) if !is_senior(of(origin), subject) => {
+            let name = view
+                .member(node)
+                .map_or(node.short(), |member| member.name.to_string());
+            Err(format!(
+                "{name} is senior to the machine where this was typed: type it on {name}, or use 'pacmesh node revoke {name} --authority FILE'"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a seat stands before another; without one nobody is senior to anybody.
+fn is_senior<S: Ord>(own: Option<S>, subject: S) -> bool {
+    own.is_some_and(|own| own < subject)
 }
 
 /// Plans every change but submissions.
@@ -347,4 +372,17 @@ fn signer(view: &View, certificate: &[u8], distrusted: bool) -> Result<Planned, 
     value.entry(&fingerprint).map(one).map_err(|error| {
         format!("the certificate cannot be recorded ({error}): export it minimal, 'gpg --export-options export-minimal'")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv6_only_a_senior_says_something_about_a_master() {
+        assert!(is_senior(Some(0), 1));
+        assert!(!is_senior(Some(1), 0));
+        assert!(!is_senior(Some(1), 1));
+        assert!(!is_senior(None, 0));
+    }
 }

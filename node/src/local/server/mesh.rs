@@ -12,7 +12,7 @@ use pacmesh_protocol::{
     roles::Roles,
     wire::Change,
 };
-use pacmesh_signing::membership::TOKEN_ADDRESSES;
+use pacmesh_signing::{Authority, membership::TOKEN_ADDRESSES};
 use tokio::time::timeout;
 
 use super::{
@@ -72,10 +72,12 @@ pub(super) async fn invite(
     roles: Roles,
     expires: Duration,
     uses: u32,
+    key: Option<String>,
 ) -> Result<(), End> {
+    let authority = authority(rooms, key).await?;
     let addresses = where_to_knock(&rooms.discovery.table().borrow());
-    let invited = membership::invite(&rooms.keys.secrets, roles, expires, uses, addresses)
-        .map_err(|error| chain(&error))?;
+    let invited =
+        membership::invite(&authority, roles, expires, uses, addresses).map_err(|error| chain(&error))?;
     record(rooms, invited.entry).await?;
     let view = InviteView {
         token: invited.token.as_str().to_owned(),
@@ -84,6 +86,15 @@ pub(super) async fn invite(
         uses,
     };
     caller.say(LocalReply::Invited(view)).await
+}
+
+/// This mesh's authority; its key is in this home, or came along as the text of its file or as the recovery code.
+pub(super) async fn authority(rooms: &Arc<Rooms>, key: Option<String>) -> Result<Authority, String> {
+    let (secrets, mesh) = (rooms.keys.secrets.clone(), rooms.mesh);
+    tokio::task::spawn_blocking(move || membership::authority(&secrets, mesh, key.as_deref()))
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| chain(&error))
 }
 
 /// Roles in words.
@@ -275,6 +286,7 @@ fn all_names(view: &View) -> Vec<String> {
     let defaults = [
         settings::COPIES,
         settings::VERIFY,
+        settings::HORIZON_DAYS,
         settings::REPOSITORIES,
         settings::MAKEPKG_CONF,
     ];
@@ -293,6 +305,7 @@ fn in_force(view: &View, name: &str) -> Result<String, String> {
     Ok(match name {
         settings::COPIES => all.copies().to_string(),
         settings::VERIFY => all.verify().to_string(),
+        settings::HORIZON_DAYS => all.horizon_days().to_string(),
         settings::MAKEPKG_CONF => all.makepkg_conf().to_owned(),
         settings::REPOSITORIES => joined(all.repositories().iter().map(ToString::to_string).collect()),
         _ => {

@@ -269,9 +269,12 @@ async fn in_mesh(
     request: LocalRequest,
 ) -> Result<(), End> {
     match request {
-        LocalRequest::Invite { roles, expires, uses } => {
-            mesh::invite(rooms, caller, roles, expires, uses).await
-        }
+        LocalRequest::Invite {
+            roles,
+            expires,
+            uses,
+            authority,
+        } => mesh::invite(rooms, caller, roles, expires, uses, authority).await,
         LocalRequest::Leave => mesh::leave(office, rooms, caller).await,
         LocalRequest::Lead { node } => mesh::lead(rooms, caller, &node).await,
         LocalRequest::Node { node, action } => mesh::node(rooms, caller, &node, action).await,
