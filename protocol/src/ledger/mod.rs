@@ -5,6 +5,7 @@
 //! what a node sees depends on which facts it knows, never on the order in which they came.
 
 mod constitution;
+mod door;
 pub mod horizon;
 pub mod kinds;
 pub mod member;
@@ -16,6 +17,7 @@ mod state;
 pub mod tree;
 pub mod view;
 
+pub use door::CARRIED_LIMIT;
 pub use shelf::{Overtaken, Withdrawn};
 pub use state::{Ledger, Merged};
 
