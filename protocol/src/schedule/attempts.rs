@@ -10,7 +10,7 @@ use crate::{
     names::PackageVersion,
     schedule::{
         io::Output,
-        job::{Attempt, Job, Phase, ProbeState},
+        job::{Attempt, Claim, Job, Phase, ProbeState},
         machine::Schedule,
         promise,
         queue::Catalogs,
@@ -149,6 +149,12 @@ impl Schedule {
         if !self.workers.contains_key(&worker) || job.has_heard(worker, report.fence) {
             return;
         }
+        match self.reign.map(|reign| job.claim(reign, worker, report.fence)) {
+            Some(Claim::Fair) => {}
+            Some(Claim::Foreign) => return out.push(ack(report.fence)),
+            // It may be the truth of a reign that this one has not heard of: whoever leads then acknowledges it.
+            Some(Claim::Beyond) | None => return,
+        }
         if report.generation < job.value.generation || newest.is_some_and(|newest| report.fence < newest) {
             out.push(ack(report.fence));
             return;
@@ -207,14 +213,24 @@ impl Schedule {
     }
 
     fn on_running(&mut self, worker: NodeId, attempt: RunningAttempt, out: &mut Vec<Output>) {
-        let id = attempt.order.job;
+        let (id, fence) = (attempt.order.job, attempt.order.fence);
+        let Some(reign) = self.reign.filter(|reign| fence.reign <= *reign) else {
+            return;
+        };
         match self.jobs.get_mut(&id) {
-            Some(job) if attempt.order.generation == job.value.generation => job.find(worker, attempt),
-            None if !self.ended.contains_key(&id) => self.orphans.entry(worker).or_default().push(attempt),
+            Some(job)
+                if attempt.order.generation == job.value.generation
+                    && job.claim(reign, worker, fence) == Claim::Fair =>
+            {
+                job.find(worker, attempt);
+            }
+            None if !self.ended.contains_key(&id) && fence.reign < reign => {
+                self.orphans.entry(worker).or_default().push(attempt);
+            }
             _ => out.push(Output::Cancel {
                 worker,
                 job: id,
-                fence: attempt.order.fence,
+                fence,
             }),
         }
     }
@@ -258,6 +274,7 @@ impl Schedule {
         {
             let old = attempt.order.fence;
             job.latest = job.latest.max(Some(fence));
+            job.given.insert(fence, worker);
             job.attempts = job.attempts.max(1);
             job.hold = None;
             job.phase = Phase::Building(Attempt {
@@ -308,7 +325,8 @@ impl Schedule {
         let stale = !current && (job.latest.is_some_and(|latest| fence < latest) || job.over == Some(fence));
         let taken = match report.outcome {
             Outcome::Built(_) => current || job.has_inputs(&self.catalogs, &report.inputs),
-            Outcome::Failed { .. } | Outcome::Cancelled => !stale,
+            // Whoever failed stops nobody else.
+            Outcome::Failed { .. } | Outcome::Cancelled => !stale && (current || job.attempt().is_none()),
         };
         if !taken {
             out.push(Output::AckReport {

@@ -1,10 +1,16 @@
 //! An open job and how far it is. A job leaves this memory only when the view says that it ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     ids::{Incarnation, NodeId},
-    ledger::kinds::{Deliver, JobState, JobV1},
+    ledger::{
+        kinds::{Deliver, JobState, JobV1},
+        record::ReignId,
+    },
     machine::Instant,
     names::{Architecture, PackageName, RepositoryName},
     schedule::graph::Candidate,
@@ -102,6 +108,8 @@ pub(crate) struct Job {
     pub(crate) phase: Phase,
     /// The greatest fence that is known of it.
     pub(crate) latest: Option<Fence>,
+    /// To whom which fence of this reign was given.
+    pub(crate) given: BTreeMap<Fence, NodeId>,
     /// The attempt that ended last: what is said of it again changes nothing.
     pub(crate) over: Option<Fence>,
     /// How many attempts this reign knows of.
@@ -128,6 +136,7 @@ impl Job {
             probe: ProbeState::Wanted,
             phase: Phase::Waiting,
             latest: None,
+            given: BTreeMap::new(),
             over: None,
             attempts: 0,
             failures: BTreeMap::new(),
@@ -179,6 +188,16 @@ impl Job {
         self.value.repository == *repository && (self.value.arch == *arch || self.value.arch.is_any())
     }
 
+    /// What a fence that `worker` names is to this reign. Those of earlier reigns, which nobody here gave, may be adopted.
+    pub(crate) fn claim(&self, reign: ReignId, worker: NodeId, fence: Fence) -> Claim {
+        match fence.reign.cmp(&reign) {
+            Ordering::Less => Claim::Fair,
+            Ordering::Equal if self.given.get(&fence) == Some(&worker) => Claim::Fair,
+            Ordering::Equal => Claim::Foreign,
+            Ordering::Greater => Claim::Beyond,
+        }
+    }
+
     /// Whether this report of `worker` was heard before and still counts.
     pub(crate) fn has_heard(&self, worker: NodeId, fence: Fence) -> bool {
         let unjudged = self
@@ -187,6 +206,17 @@ impl Job {
             .is_some_and(|report| report.fence == fence);
         unjudged || self.reports.get(&worker) == Some(&fence)
     }
+}
+
+/// What a fence is that a worker names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Its own, or of an earlier reign.
+    Fair,
+    /// Of this reign, and not given to it.
+    Foreign,
+    /// Of a later reign: not for this one to judge.
+    Beyond,
 }
 
 /// A job that ended, as far as others need to know.
