@@ -335,7 +335,8 @@ pub struct JobEnd {
     pub version: Option<PackageVersion>,
     /// The log, compressed or not, as the worker kept it.
     pub log: Option<Digest>,
-    /// Archives that the build root saw, from this repository.
+    /// Archives that the build root saw, from this repository; where they do not fit into a value, those with the least
+    /// digests.
     pub inputs: Vec<Digest>,
     /// When the last attempt began, milliseconds since 1970; shown only.
     pub started_ms: Option<u64>,

@@ -15,7 +15,7 @@ use crate::{
         promise,
         queue::Catalogs,
     },
-    work::{FailureClass, Fence, Inventory, Outcome, Report, RunningAttempt},
+    work::{FailureClass, Fence, INPUT_LIMIT, Inventory, Outcome, Report, RunningAttempt},
 };
 
 impl Attempt {
@@ -134,7 +134,8 @@ impl Schedule {
         }
     }
 
-    pub(super) fn on_report(&mut self, worker: NodeId, report: Box<Report>, out: &mut Vec<Output>) {
+    pub(super) fn on_report(&mut self, worker: NodeId, mut report: Box<Report>, out: &mut Vec<Output>) {
+        report.inputs.truncate(INPUT_LIMIT);
         let ack = |fence| Output::AckReport {
             worker,
             job: report.job,

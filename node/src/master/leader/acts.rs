@@ -225,6 +225,23 @@ impl Leader {
         .await;
     }
 
+    async fn write_end(&mut self, entries: Result<Vec<Entry>, String>) -> Result<Record, EndError> {
+        let entries = entries.map_err(EndError::Unwritable)?;
+        self.write(entries, None).await.map_err(|error| match error {
+            LedgerError::Record(_) => EndError::Unwritable(chain(&error)),
+            _ => EndError::NotNow(chain(&error)),
+        })
+    }
+
+    /// The failure of a job whose end has no room for details.
+    fn plain_failure(&self, job: JobId, error: &str) -> Result<Vec<Entry>, String> {
+        let view = self.rooms.ledger.view();
+        let value = view.job(&job).ok_or("the job is forgotten")?;
+        publish::failure(job, value, FailureClass::Package, error, 0, None)
+            .or_else(|_| publish::failure(job, value, FailureClass::Package, "", 0, None))
+            .map_err(|error| error.to_string())
+    }
+
     /// Writes the record that ends a job, and tells the schedule when its copies are synced.
     async fn end(
         &mut self,
@@ -232,9 +249,14 @@ impl Leader {
         entries: Result<Vec<Entry>, String>,
         holders: Option<copies::Copies>,
     ) {
-        let written = match entries {
-            Ok(entries) => self.write(entries, None).await.map_err(|error| chain(&error)),
-            Err(error) => Err(error),
+        let written = match self.write_end(entries).await {
+            // Tried again it would be no shorter, and every job ends (invariant 4).
+            Err(EndError::Unwritable(error)) => {
+                tracing::warn!(job = %job.short(), error, "the end of a job cannot be recorded: it fails");
+                let plain = self.plain_failure(job, &error);
+                self.write_end(plain).await
+            }
+            written => written,
         };
         let rooms = self.rooms.clone();
         match written {
@@ -252,7 +274,7 @@ impl Leader {
                     Event::Input(Input::Recorded { job })
                 });
             }
-            Err(error) => {
+            Err(EndError::Unwritable(error) | EndError::NotNow(error)) => {
                 tracing::warn!(job = %job.short(), error, "the end of a job could not be recorded");
                 self.tasks.spawn(async move {
                     tokio::time::sleep(WRITE_AGAIN).await;
@@ -261,6 +283,14 @@ impl Leader {
             }
         }
     }
+}
+
+/// Why the end of a job was not recorded.
+enum EndError {
+    /// No record can hold it.
+    Unwritable(String),
+    /// The ledger did not take it.
+    NotNow(String),
 }
 
 /// Whether the name is bound by a published job of the same base and tree.

@@ -28,7 +28,7 @@ use pacmesh_protocol::{
     schedule::{Input, Output, Schedule, VerifyError, free_pkgrel},
     signed::{Purpose, Signed},
     wire::{AcceptedJob, Carried, CarriedReply, Change, FRAME_LIMIT, LiveJob, ProbeError, Reply, Request},
-    work::{Fence, Probe, Report},
+    work::{FailureClass, Fence, Probe, Report},
 };
 use pacmesh_signing::Ed25519Verifier;
 use tokio::{

@@ -4,7 +4,7 @@ use super::fixtures::*;
 use crate::{
     ledger::kinds::JobState,
     schedule::{Input, Liveness, Output, VerifyError, WorkerState},
-    work::{FailureClass, Inventory, Order, Outcome, Report},
+    work::{FailureClass, INPUT_LIMIT, Inventory, Order, Outcome, Report},
 };
 
 #[test]
@@ -432,4 +432,17 @@ fn a_failure_of_an_earlier_reign_stops_nobody_who_builds_now() {
     let out = desk.report(2, 2, old);
     assert!(matches!(out[..], [Output::AckReport { .. }]), "{out:?}");
     assert_eq!(desk.schedule.live_jobs(at(2))[0].worker, Some(node(1)));
+}
+
+#[test]
+fn inv5_a_report_that_names_endless_inputs_costs_a_bounded_list_and_still_ends_its_attempt() {
+    let mut desk = Desk::leading(&[worker(1)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    let mut report = built(&order);
+    report.inputs = vec![archive("lib"); INPUT_LIMIT + 1];
+    let out = desk.report(2, 1, report);
+    assert!(
+        matches!(&out[..], [Output::Verify { report, .. }] if report.inputs.len() == INPUT_LIMIT),
+        "{out:?}"
+    );
 }
