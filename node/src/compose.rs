@@ -42,6 +42,7 @@ use crate::{
     },
     rooms::Rooms,
     service::Receptionist,
+    sources::Sources,
     transport::{Transport, TransportConfig, TransportError},
     vitals,
     worker::{WorkerHandle, environment::HostEnvironment},
@@ -362,6 +363,7 @@ impl Mesh {
             worker: WorkerHandle::new(config.slots),
             repository,
             clocks: Clocks::default(),
+            sources: Sources::default(),
         });
         receptionist.open(rooms.clone());
         let driver = ReignDriver::open(rooms.clone(), inbox).await?;

@@ -23,6 +23,7 @@ pub mod rooms;
 pub mod service;
 pub mod settings;
 pub mod source;
+pub mod sources;
 pub mod telemetry;
 pub mod transport;
 pub mod vitals;

@@ -25,3 +25,17 @@ fn inv6_a_package_signed_by_a_distrusted_key_is_refused_and_the_job_says_why() {
     );
     assert!(node.package("one").is_none());
 }
+
+#[test]
+fn inv6_a_guest_that_is_given_a_job_gets_its_source() {
+    let farm = Farm::new();
+    let nodes = farm.mesh(&[("desktop", "peer"), ("visitor", "guest")]);
+    nodes[0].cli(&["node", "drain", "desktop"]).ok();
+
+    nodes[0].build(&[package(farm.path(), "one", "")]).ok();
+
+    assert_eq!(
+        text(&nodes[0].job("one").expect("the job")["worker"]),
+        nodes[1].id()
+    );
+}

@@ -210,7 +210,12 @@ pub(super) async fn probe_one(
     // This node has the tree already.
     able.sort_by_key(|worker| (worker.capability.node != rooms.node, worker.load));
     let mut last = format!("no worker with the environment {environment} is in reach: start one");
+    // A successor that keeps no trees may not have it; a worker may have one only from its master before it has the job.
+    if !rooms.obtain(&[tree], &[]).await.is_empty() {
+        return Err("the source is out of reach: start a machine with the role storage".to_owned());
+    }
     for worker in able {
+        let _reading = rooms.sources.reading(worker.capability.node, tree);
         let request = Request::Probe {
             reign,
             tree,
