@@ -26,8 +26,6 @@ use crate::settings::{self, Settings};
 pub(super) struct Planned {
     pub(super) entries: Vec<Entry>,
     pub(super) jobs: Vec<AcceptedJob>,
-    /// Jobs that the schedule is to stop; their end is recorded by it.
-    pub(super) cancelled: Vec<JobId>,
 }
 
 /// Whether `origin` may ask for this; the text says who may.
@@ -60,7 +58,7 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
     ))
 }
 
-/// Plans every change but submissions.
+/// Plans every change but submissions, hand-overs and cancellations.
 pub(super) fn plan(
     view: &View,
     mesh: pacmesh_protocol::ids::MeshId,
@@ -68,11 +66,10 @@ pub(super) fn plan(
     request: RequestId,
 ) -> Result<Planned, String> {
     let planned = match change {
-        Change::Submit { .. } | Change::Lead { .. } => {
+        Change::Submit { .. } | Change::Lead { .. } | Change::CancelJob { .. } => {
             return Err("this change is not planned here".to_owned());
         }
         Change::Rebuild { repository, bases } => rebuild(view, mesh, repository.as_ref(), bases, request),
-        Change::CancelJob { job } => return cancel(view, *job),
         Change::RetryJob { job } => return retry(view, *job),
         Change::Remove { repository, names } => return remove(view, repository.as_ref(), names),
         Change::Hold {
@@ -182,7 +179,8 @@ fn find(view: &View, id: JobId) -> Result<&JobV1, String> {
         .ok_or_else(|| format!("there is no job {}: see 'pacmesh jobs --all'", id.short()))
 }
 
-fn cancel(view: &View, id: JobId) -> Result<Planned, String> {
+/// The open job that is to be cancelled.
+pub(super) fn cancellable(view: &View, id: JobId) -> Result<AcceptedJob, String> {
     let job = find(view, id)?;
     if job.state != JobState::Queued {
         return Err(format!(
@@ -190,15 +188,10 @@ fn cancel(view: &View, id: JobId) -> Result<Planned, String> {
             job.base
         ));
     }
-    let jobs = vec![AcceptedJob {
+    Ok(AcceptedJob {
         job: id,
         base: job.base.clone(),
         known: true,
-    }];
-    Ok(Planned {
-        jobs,
-        cancelled: vec![id],
-        ..Planned::default()
     })
 }
 
@@ -224,7 +217,6 @@ fn retry(view: &View, id: JobId) -> Result<Planned, String> {
     Ok(Planned {
         entries: vec![entry],
         jobs,
-        cancelled: Vec::new(),
     })
 }
 

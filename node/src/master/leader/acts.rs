@@ -96,10 +96,7 @@ impl Leader {
                     .await;
             }
             Output::CancelRecord { job } => {
-                let view = self.rooms.ledger.view();
-                let Some(value) = view.job(&job) else { return };
-                let entries = publish::cancellation(job, value).map_err(|error| error.to_string());
-                self.end(job, entries, None).await;
+                self.record_cancellation(job).await;
             }
             Output::AckReport { job, fence, .. } => {
                 self.verified.remove(&(job, fence));
@@ -225,9 +222,13 @@ impl Leader {
         .await;
     }
 
-    async fn write_end(&mut self, entries: Result<Vec<Entry>, String>) -> Result<Record, EndError> {
+    pub(super) async fn write_end(
+        &mut self,
+        entries: Result<Vec<Entry>, String>,
+        request: Option<RequestId>,
+    ) -> Result<Record, EndError> {
         let entries = entries.map_err(EndError::Unwritable)?;
-        self.write(entries, None).await.map_err(|error| match error {
+        self.write(entries, request).await.map_err(|error| match error {
             LedgerError::Record(_) => EndError::Unwritable(chain(&error)),
             _ => EndError::NotNow(chain(&error)),
         })
@@ -242,22 +243,32 @@ impl Leader {
             .map_err(|error| error.to_string())
     }
 
-    /// Writes the record that ends a job, and tells the schedule when its copies are synced.
+    /// Writes the record that ends a job.
     async fn end(
         &mut self,
         job: JobId,
         entries: Result<Vec<Entry>, String>,
         holders: Option<copies::Copies>,
     ) {
-        let written = match self.write_end(entries).await {
+        let written = match self.write_end(entries, None).await {
             // Tried again it would be no shorter, and every job ends (invariant 4).
             Err(EndError::Unwritable(error)) => {
                 tracing::warn!(job = %job.short(), error, "the end of a job cannot be recorded: it fails");
                 let plain = self.plain_failure(job, &error);
-                self.write_end(plain).await
+                self.write_end(plain, None).await
             }
             written => written,
         };
+        self.ended(job, written, holders);
+    }
+
+    /// Tells the schedule when the copies of the record that ends a job are synced, or that there is none.
+    pub(super) fn ended(
+        &mut self,
+        job: JobId,
+        written: Result<Record, EndError>,
+        holders: Option<copies::Copies>,
+    ) {
         let rooms = self.rooms.clone();
         match written {
             Ok(record) => {
@@ -286,7 +297,7 @@ impl Leader {
 }
 
 /// Why the end of a job was not recorded.
-enum EndError {
+pub(super) enum EndError {
     /// No record can hold it.
     Unwritable(String),
     /// The ledger did not take it.

@@ -71,6 +71,9 @@ impl Leader {
         if let Change::Lead { node } = carried.body {
             return self.hand_over(node, reply);
         }
+        if let Change::CancelJob { job } = carried.body {
+            return self.cancel(job, carried.request, reply).await;
+        }
         if matches!(carried.body, Change::Submit { .. }) {
             let (rooms, reign) = (self.rooms.clone(), self.reign);
             self.tasks.spawn(async move {
@@ -81,9 +84,6 @@ impl Leader {
         }
         match changes::plan(&view, self.rooms.mesh, &carried.body, carried.request) {
             Ok(planned) => {
-                for job in planned.cancelled {
-                    self.pending.push_back(Input::Cancel { job });
-                }
                 self.record_change(planned.entries, planned.jobs, carried.request, None, reply)
                     .await;
             }
@@ -221,7 +221,7 @@ impl Leader {
         });
     }
 
-    fn answer_when_copied(
+    pub(super) fn answer_when_copied(
         &mut self,
         record: Record,
         jobs: Vec<AcceptedJob>,

@@ -2,10 +2,12 @@
 //!
 //! One loop owns the schedule and is the only writer; everything that waits for others runs beside it and comes back
 //! as an event. It ends with its reign. `asks` is what others want of it, `acts` what the schedule wants of others,
-//! `heal` what a merge left behind.
+//! `cancel` how jobs are stopped, `heal` what a
+//! merge left behind.
 
 mod acts;
 mod asks;
+mod cancel;
 mod heal;
 
 use std::{
@@ -106,6 +108,8 @@ pub(super) struct Leader {
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
     reports: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
     verified: BTreeMap<(JobId, Fence), Verified>,
+    /// Whoever waits for the record that cancels a job.
+    cancelling: BTreeMap<JobId, Vec<cancel::Waiting>>,
 }
 
 impl Leader {
@@ -135,6 +139,7 @@ impl Leader {
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
             verified: BTreeMap::new(),
+            cancelling: BTreeMap::new(),
         }
     }
 

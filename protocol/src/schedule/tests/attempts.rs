@@ -446,3 +446,19 @@ fn inv5_a_report_that_names_endless_inputs_costs_a_bounded_list_and_still_ends_i
         "{out:?}"
     );
 }
+
+#[test]
+fn what_is_being_recorded_can_be_asked_before_a_job_is_cancelled() {
+    let mut desk = Desk::leading(&[worker(1)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    desk.report(2, 1, built(&order));
+    assert_eq!(desk.schedule.ending(order.job), None);
+    desk.verified(3, &order);
+    assert_eq!(desk.schedule.ending(order.job), Some("being published"));
+    assert_eq!(desk.say(3, Input::Cancel { job: order.job }), []);
+
+    let mut desk = Desk::leading(&[worker(1)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    desk.say(2, Input::Cancel { job: order.job });
+    assert_eq!(desk.schedule.ending(order.job), Some("being cancelled"));
+}
