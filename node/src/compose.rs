@@ -15,7 +15,7 @@ use pacmesh_protocol::{
     names::{Architecture, EnvironmentName},
     signed::Verify,
 };
-use pacmesh_signing::{Ed25519Verifier, Keyring};
+use pacmesh_signing::Ed25519Verifier;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -26,14 +26,15 @@ use tokio::{
 use crate::{
     blobs::{BlobError, BlobStore, Fetcher, Reserve, gc, scrub},
     clocks::{self, Clocks},
-    config::Config,
+    config::{Config, REPOSITORY_PORT},
     error::chain,
     home::{Home, HomeError},
     http::repo::RepositoryState,
+    keyrings,
     ledger::{LedgerError, LedgerHandle},
     links,
     local::server::{LocalError, LocalServer, Office, OfficeCommand},
-    master::{self, MasterHandle, ReignDriver},
+    master::{MasterHandle, ReignDriver},
     membership::{DoorKeeper, MembershipError, Seat, Standing},
     parting::{self, GRACE},
     repository::{
@@ -336,8 +337,10 @@ impl Mesh {
         let receptionist = Receptionist::default();
         let gate = Arc::new(DoorKeeper::new(mesh, node, ledger.clone(), receptionist.clone()));
         let ports = open_ports(config, &seat, blobs.clone(), gate, Arc::new(receptionist.clone()))?;
-        let listener = listen_repository(config).await?;
-        let served_port = listener.local_addr().map(|address| address.port()).ok();
+        let guest = keyrings::is_guest(&ledger.view(), &node);
+        let listener = listen_repository(config, guest).await?;
+        let served = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let served_port = served.map(|address| address.port());
         let own = own_record(config, &seat, &ledger, &ports, served_port);
         tracing::info!(node = %node.short(), name = %config.name, addresses = ?own.addresses, repository = ?served_port, "node starts");
         let settings = pacmesh_discovery::Config {
@@ -382,7 +385,9 @@ impl Mesh {
         tasks.spawn(driver.run(stopped.clone()));
         tasks.spawn(repository::keep(rooms.clone(), layout, mends, stopped.clone()));
         tasks.spawn(scrub::scrub(rooms.clone(), stopped.clone()));
-        tasks.spawn(serve(rooms.clone(), listener, stopped.clone()));
+        if let Some(listener) = listener {
+            tasks.spawn(serve(rooms.clone(), listener, stopped.clone()));
+        }
         rooms.worker.resume(&rooms).await;
         // Only now is it known what earlier attempts use.
         tasks.spawn(gc::collect(rooms.clone(), stopped));
@@ -487,10 +492,16 @@ fn families(address: SocketAddr) -> Vec<SocketAddr> {
     vec![address]
 }
 
-async fn listen_repository(config: &Config) -> Result<TcpListener, StartError> {
-    let address = config.http_repo;
+/// A guest serves nothing unless it was told to.
+async fn listen_repository(config: &Config, guest: bool) -> Result<Option<TcpListener>, StartError> {
+    let address = match config.http_repo {
+        Some(address) => address,
+        None if guest => return Ok(None),
+        None => SocketAddr::from((Ipv6Addr::UNSPECIFIED, REPOSITORY_PORT)),
+    };
     TcpListener::bind(address)
         .await
+        .map(Some)
         .map_err(|source| StartError::Listen {
             address,
             hint: "something else listens there? pass --http-repo ADDR, port 0 takes a free one",
@@ -584,8 +595,7 @@ async fn serve(rooms: Arc<Rooms>, listener: TcpListener, mut stop: watch::Receiv
         fallback: Arc::new(FromReplicas { rooms }),
         keyring: Arc::new(move || {
             let view = ledger.view();
-            let keyring: Keyring = master::keyring(&view);
-            Some(keyring.export()).filter(|text| !text.is_empty())
+            Some(keyrings::for_clients(&view).export()).filter(|text| !text.is_empty())
         }),
     };
     let ended = async move {

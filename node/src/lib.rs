@@ -12,6 +12,7 @@ pub mod error;
 pub mod frame;
 pub mod home;
 pub mod http;
+pub mod keyrings;
 pub mod ledger;
 pub mod links;
 pub mod local;

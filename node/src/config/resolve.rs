@@ -14,7 +14,7 @@ use crate::home::Home;
 /// The port of discovery; transport is always the next one (DESIGN, "On disk").
 pub(crate) const DISCOVERY_PORT: u16 = 7420;
 /// The port of the repository listener.
-const REPOSITORY_PORT: u16 = 7480;
+pub(crate) const REPOSITORY_PORT: u16 = 7480;
 /// The port of the API listener.
 const API_PORT: u16 = 8080;
 
@@ -53,8 +53,8 @@ pub struct Config {
     pub bootstrap: Vec<String>,
     /// Whether to look around by mDNS.
     pub mdns: bool,
-    /// The repository listener.
-    pub http_repo: SocketAddr,
+    /// The repository listener, where one was asked for.
+    pub http_repo: Option<SocketAddr>,
     /// The API listener.
     pub http_api: SocketAddr,
     /// How many builds at once.
@@ -145,17 +145,13 @@ impl Config {
             .chain(file.discovery.bootstrap)
             .map(|text| with_port(&text))
             .collect::<Result<_, _>>()?;
-        let unspecified = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let loopback = IpAddr::from([127, 0, 0, 1]);
         Ok(Self {
             name,
             listen,
             bootstrap,
             mdns: !overrides.no_mdns && file.discovery.mdns.unwrap_or(true),
-            http_repo: overrides
-                .http_repo
-                .or(file.http.repo)
-                .unwrap_or(SocketAddr::new(unspecified, REPOSITORY_PORT)),
+            http_repo: overrides.http_repo.or(file.http.repo),
             http_api: overrides
                 .http_api
                 .or(file.http.api)

@@ -27,7 +27,6 @@ pub use reign::{ReignDriver, ReignError};
 pub(crate) use relay::{ask_master, bring_change, is_in_reach, log_beyond, run_errand};
 pub use repair::{copies_state, copy_sole};
 pub(crate) use submit::find_node;
-pub(crate) use verify::keyring;
 
 use std::time::Duration;
 

@@ -19,6 +19,7 @@ use crate::{
     blobs::BlobStore,
     clock,
     error::chain,
+    keyrings,
     master::Copies,
     repository::{archive, meta::PackageMeta},
     rooms::Rooms,
@@ -77,10 +78,14 @@ pub(super) async fn verify(
         )));
     }
     let view = rooms.ledger.view();
-    let (keyring, demand) = (Arc::new(keyring(&view)), Settings(&view).verify());
+    let (keyring, demand) = (Arc::new(keyrings::all(&view)), Settings(&view).verify());
     let mut packages = Vec::new();
     for package in built {
-        let checked = check(&rooms.blobs, package.clone(), keyring.clone(), demand).await?;
+        let mut checked = check(&rooms.blobs, package.clone(), keyring.clone(), demand).await?;
+        if keyrings::is_guest(&view, &worker) {
+            sign_instead(rooms, &keyring, &mut checked).await?;
+            blobs.extend(checked.built.signature);
+        }
         blobs.push(checked.meta);
         packages.push(checked);
     }
@@ -94,16 +99,38 @@ pub(super) async fn verify(
     Ok(Verified { packages, copies })
 }
 
-/// All certificates of the mesh, with their trust.
-pub(crate) fn keyring(view: &pacmesh_protocol::ledger::view::View) -> Keyring {
-    let entries = view
-        .signers()
-        .map(|(fingerprint, signer)| (*fingerprint, signer.certificate.as_slice(), signer.distrusted));
-    let (keyring, unreadable) = Keyring::from_entries(entries);
-    for error in unreadable {
-        tracing::warn!(%error, "a certificate of the mesh cannot be read");
+/// Replaces the signature of a guest, whose key no client knows, by this node's own.
+async fn sign_instead(
+    rooms: &Rooms,
+    keyring: &Keyring,
+    package: &mut VerifiedPackage,
+) -> Result<(), VerifyError> {
+    let key = rooms.keys.package.clone();
+    let signer = key.fingerprint();
+    if !keyring.is_trusted(&signer) {
+        return Err(VerifyError::Mismatch(
+            "a guest's signature is replaced by the master's, whose key is not trusted: have another node lead with 'pacmesh lead'"
+                .to_owned(),
+        ));
     }
-    keyring
+    let failed = |error: String| VerifyError::Unreachable(format!("it cannot be signed: {error}"));
+    let path = rooms
+        .blobs
+        .path(&package.built.archive)
+        .ok_or_else(|| failed("the archive vanished".to_owned()))?;
+    let signed = tokio::task::spawn_blocking(move || {
+        let archive = File::open(path).map_err(|error| error.to_string())?;
+        key.sign_detached(archive, clock::wall_ms() / 1000)
+            .map_err(|error| chain(&error))
+    });
+    let signature = signed
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(failed)?;
+    let kept = rooms.blobs.own().put_bytes(signature).await;
+    package.built.signature = Some(kept.map_err(|error| failed(chain(&error)))?);
+    package.signer = Some(signer);
+    Ok(())
 }
 
 /// Published are exactly the names of the probe, and `-debug` (DESIGN, "Building").

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     caller::{Caller, End},
+    keys::upper,
     office::Office,
     verdicts,
 };
@@ -175,8 +176,9 @@ pub(super) async fn node(
             verdicts::suspend(rooms, node, quarantine_since_ms).await?;
             caller
                 .done(format!(
-                    "{name} is suspended: 'pacmesh node reinstate {name}' lets it in again.{}",
-                    withdrawn(rooms, &node, quarantine_since_ms)
+                    "{name} is suspended: 'pacmesh node reinstate {name}' lets it in again.{}{}",
+                    withdrawn(rooms, &node, quarantine_since_ms),
+                    still_trusted(&rooms.ledger.view(), &node)
                 ))
                 .await
         }
@@ -187,8 +189,9 @@ pub(super) async fn node(
             verdicts::revoke(rooms, node, authority, quarantine_since_ms).await?;
             caller
                 .done(format!(
-                    "{name} is revoked for ever; it may come back with a new key.{}",
-                    withdrawn(rooms, &node, quarantine_since_ms)
+                    "{name} is revoked for ever; it may come back with a new key.{}{}",
+                    withdrawn(rooms, &node, quarantine_since_ms),
+                    still_trusted(&rooms.ledger.view(), &node)
                 ))
                 .await
         }
@@ -196,6 +199,18 @@ pub(super) async fn node(
             verdicts::reinstate(rooms, node, authority).await?;
             caller.done(format!("{name} is reinstated.")).await
         }
+    }
+}
+
+/// What was built before stays installable, so the key with which a node signed is distrusted only by a word of its own.
+fn still_trusted(view: &View, node: &NodeId) -> String {
+    let signer = view.member(node).and_then(|member| member.signer);
+    match signer.filter(|signer| view.signer(signer).is_some_and(|value| !value.distrusted)) {
+        Some(signer) => format!(
+            " What it signed is still trusted: 'pacmesh keys distrust {}' ends that.",
+            upper(&signer)
+        ),
+        None => String::new(),
     }
 }
 
