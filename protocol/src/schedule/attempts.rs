@@ -10,7 +10,7 @@ use crate::{
     names::PackageVersion,
     schedule::{
         io::Output,
-        job::{Attempt, Claim, Job, Phase, ProbeState},
+        job::{Attempt, Job, Phase, ProbeState},
         machine::Schedule,
         promise,
         queue::Catalogs,
@@ -150,13 +150,16 @@ impl Schedule {
         if !self.workers.contains_key(&worker) || job.has_heard(worker, report.fence) {
             return;
         }
-        match self.reign.map(|reign| job.claim(reign, worker, report.fence)) {
-            Some(Claim::Fair) => {}
-            Some(Claim::Foreign) => return out.push(ack(report.fence)),
-            // It may be the truth of a reign that this one has not heard of: whoever leads then acknowledges it.
-            Some(Claim::Beyond) | None => return,
+        if report.generation < job.value.generation {
+            out.push(ack(report.fence));
+            return;
         }
-        if report.generation < job.value.generation || newest.is_some_and(|newest| report.fence < newest) {
+        // Not even acknowledged: of a later reign it may be true.
+        let is_fair = |reign| job.is_fair(reign, worker, report.fence);
+        if !self.reign.is_some_and(is_fair) {
+            return;
+        }
+        if newest.is_some_and(|newest| report.fence < newest) {
             out.push(ack(report.fence));
             return;
         }
@@ -220,8 +223,7 @@ impl Schedule {
         };
         match self.jobs.get_mut(&id) {
             Some(job)
-                if attempt.order.generation == job.value.generation
-                    && job.claim(reign, worker, fence) == Claim::Fair =>
+                if attempt.order.generation == job.value.generation && job.is_fair(reign, worker, fence) =>
             {
                 job.find(worker, attempt);
             }

@@ -1,9 +1,6 @@
 //! An open job and how far it is. A job leaves this memory only when the view says that it ended.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ids::{Incarnation, NodeId},
@@ -188,14 +185,10 @@ impl Job {
         self.value.repository == *repository && (self.value.arch == *arch || self.value.arch.is_any())
     }
 
-    /// What a fence that `worker` names is to this reign. Those of earlier reigns, which nobody here gave, may be adopted.
-    pub(crate) fn claim(&self, reign: ReignId, worker: NodeId, fence: Fence) -> Claim {
-        match fence.reign.cmp(&reign) {
-            Ordering::Less => Claim::Fair,
-            Ordering::Equal if self.given.get(&fence) == Some(&worker) => Claim::Fair,
-            Ordering::Equal => Claim::Foreign,
-            Ordering::Greater => Claim::Beyond,
-        }
+    /// Whether `worker` may speak of the attempt with this fence: one that this reign gave to it, or one of an earlier
+    /// reign, which nobody here gave and which may be adopted.
+    pub(crate) fn is_fair(&self, reign: ReignId, worker: NodeId, fence: Fence) -> bool {
+        fence.reign < reign || self.given.get(&fence) == Some(&worker)
     }
 
     /// Whether this report of `worker` was heard before and still counts.
@@ -206,17 +199,6 @@ impl Job {
             .is_some_and(|report| report.fence == fence);
         unjudged || self.reports.get(&worker) == Some(&fence)
     }
-}
-
-/// What a fence is that a worker names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claim {
-    /// Its own, or of an earlier reign.
-    Fair,
-    /// Of this reign, and not given to it.
-    Foreign,
-    /// Of a later reign: not for this one to judge.
-    Beyond,
 }
 
 /// A job that ended, as far as others need to know.

@@ -98,9 +98,9 @@ impl Leader {
             Output::CancelRecord { job } => {
                 self.record_cancellation(job).await;
             }
-            Output::AckReport { job, fence, .. } => {
-                self.verified.remove(&(job, fence));
-                if let Some(reply) = self.reports.remove(&(job, fence)) {
+            Output::AckReport { worker, job, fence } => {
+                self.verified.remove(&(worker, job, fence));
+                if let Some(reply) = self.reports.remove(&(worker, job, fence)) {
                     answer(reply, Reply::Done);
                 }
             }
@@ -198,15 +198,21 @@ impl Leader {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
             let result = verify::verify(&rooms, worker, &report, &probe, tree).await;
-            Event::Verified { job, fence, result }
+            Event::Verified {
+                worker,
+                job,
+                fence,
+                result,
+            }
         });
     }
 
     async fn publish(&mut self, job: JobId, worker: NodeId, attempts: u32, report: &Report) {
         let view = self.rooms.ledger.view();
-        let (Some(value), Some(verified)) =
-            (view.job(&job), self.verified.get(&(job, report.fence)).cloned())
-        else {
+        let (Some(value), Some(verified)) = (
+            view.job(&job),
+            self.verified.get(&(worker, job, report.fence)).cloned(),
+        ) else {
             self.pending.push_back(Input::RecordFailed { job });
             return;
         };

@@ -36,7 +36,7 @@ impl Leader {
                 reply,
             } => {
                 self.reports.retain(|_, waiting| !waiting.is_closed());
-                self.reports.insert((report.job, report.fence), reply);
+                self.reports.insert((worker, report.job, report.fence), reply);
                 self.pending.push_back(Input::Report { worker, report });
             }
             LeaderMessage::JobStates { jobs, reply } => {

@@ -68,6 +68,7 @@ const PROBES: usize = 256;
 enum Event {
     Input(Input),
     Verified {
+        worker: NodeId,
         job: JobId,
         fence: Fence,
         result: Result<Verified, VerifyError>,
@@ -106,8 +107,8 @@ pub(super) struct Leader {
     /// By tree and architecture; the environment is the repository's one.
     probes: BTreeMap<(Digest, Architecture), Probe>,
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
-    reports: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
-    verified: BTreeMap<(JobId, Fence), Verified>,
+    reports: BTreeMap<(NodeId, JobId, Fence), oneshot::Sender<Reply>>,
+    verified: BTreeMap<(NodeId, JobId, Fence), Verified>,
     /// Whoever waits for the record that cancels a job.
     cancelling: BTreeMap<JobId, Vec<cancel::Waiting>>,
 }
@@ -226,7 +227,7 @@ impl Leader {
             .filter(|(_, job)| job.state == JobState::Queued)
             .map(|(id, _)| *id)
             .collect();
-        self.verified.retain(|(job, _), _| open.contains(job));
+        self.verified.retain(|(_, job, _), _| open.contains(job));
         if self.probes.len() > PROBES {
             let trees: BTreeSet<Digest> = open.iter().filter_map(|id| Some(view.job(id)?.tree)).collect();
             self.probes.retain(|(tree, _), _| trees.contains(tree));
@@ -286,9 +287,14 @@ impl Leader {
     async fn take(&mut self, event: Event) {
         match event {
             Event::Input(input) => self.pending.push_back(input),
-            Event::Verified { job, fence, result } => {
+            Event::Verified {
+                worker,
+                job,
+                fence,
+                result,
+            } => {
                 let result = result.map(|verified| {
-                    self.verified.insert((job, fence), verified);
+                    self.verified.insert((worker, job, fence), verified);
                 });
                 self.pending.push_back(Input::Verified { job, fence, result });
             }
