@@ -29,7 +29,6 @@ use crate::{
     config::{Config, REPOSITORY_PORT},
     error::chain,
     home::{Home, HomeError},
-    http::repo::RepositoryState,
     keyrings,
     ledger::{LedgerError, LedgerHandle},
     links,
@@ -38,11 +37,12 @@ use crate::{
     membership::{DoorKeeper, MembershipError, Seat, Standing},
     parting::{self, GRACE},
     repository::{
-        self, FromReplicas, RepositoryHandle,
+        self, RepositoryHandle,
         layout::{Layout, LayoutError},
     },
     rooms::Rooms,
     service::Receptionist,
+    serving,
     sources::Sources,
     transport::{Transport, TransportConfig, TransportError},
     vitals,
@@ -386,7 +386,7 @@ impl Mesh {
         tasks.spawn(repository::keep(rooms.clone(), layout, mends, stopped.clone()));
         tasks.spawn(scrub::scrub(rooms.clone(), stopped.clone()));
         if let Some(listener) = listener {
-            tasks.spawn(serve(rooms.clone(), listener, stopped.clone()));
+            tasks.spawn(serving::serve(rooms.clone(), listener, stopped.clone()));
         }
         rooms.worker.resume(&rooms).await;
         // Only now is it known what earlier attempts use.
@@ -585,23 +585,4 @@ fn announced(ports: &Ports) -> Vec<SocketAddr> {
         .into_iter()
         .map(|ip| SocketAddr::new(ip, listening.port()))
         .collect()
-}
-
-async fn serve(rooms: Arc<Rooms>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let ledger = rooms.ledger.clone();
-    let state = RepositoryState {
-        root: rooms.config.home.repository(),
-        catalogue: rooms.repository.catalogue().clone(),
-        fallback: Arc::new(FromReplicas { rooms }),
-        keyring: Arc::new(move || {
-            let view = ledger.view();
-            Some(keyrings::for_clients(&view).export()).filter(|text| !text.is_empty())
-        }),
-    };
-    let ended = async move {
-        let _ = stop.changed().await;
-    };
-    if let Err(error) = crate::http::repo::serve(listener, state, ended).await {
-        tracing::error!(%error, "the repository listener ended");
-    }
 }

@@ -22,6 +22,7 @@ pub mod parting;
 pub mod repository;
 pub mod rooms;
 pub mod service;
+mod serving;
 pub mod settings;
 pub mod source;
 pub mod sources;
