@@ -5,6 +5,7 @@
 //! what a node sees depends on which facts it knows, never on the order in which they came.
 
 mod constitution;
+pub mod door;
 pub mod horizon;
 pub mod kinds;
 pub mod member;
