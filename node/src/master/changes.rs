@@ -7,7 +7,8 @@ use pacmesh_protocol::{
     ids::{JobId, NodeId, RequestId},
     ledger::{
         kinds::{
-            JobState, JobV1, MemberV1, PackageKey, ReleaseV1, SettingV1, SignerV1, SourceKey, SourceV1, Value,
+            JobState, JobV1, MemberV1, Origin, PackageKey, ReleaseV1, SettingV1, SignerV1, SourceKey,
+            SourceV1, Value,
         },
         record::Entry,
         view::View,
@@ -18,7 +19,7 @@ use pacmesh_protocol::{
 };
 use pacmesh_signing::Certificate;
 
-use super::{horizon, publish};
+use super::{horizon, notes, publish};
 use crate::settings::{self, Settings};
 
 /// What a change writes, and which jobs it is about.
@@ -41,12 +42,16 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
         | Change::CancelJob { .. }
         | Change::RetryJob { .. }
         | Change::Remove { .. }
-        | Change::Hold { .. } => &[Role::Client, Role::Master],
+        | Change::Hold { .. }
+        | Change::Upload { .. }
+        | Change::Note { .. } => &[Role::Client, Role::Master],
         // A node may edit itself: leave, take another name, give roles up.
         Change::EditMember { node, .. } if node == origin => &Role::ALL,
-        Change::Set { .. } | Change::EditMember { .. } | Change::Signer { .. } | Change::Lead { .. } => {
-            &[Role::Master]
-        }
+        Change::Set { .. }
+        | Change::EditMember { .. }
+        | Change::Signer { .. }
+        | Change::Lead { .. }
+        | Change::Seal { .. } => &[Role::Master],
     };
     if needed.iter().any(|role| member.roles.has(*role)) {
         return Ok(());
@@ -68,7 +73,7 @@ pub(super) fn plan(
     request: RequestId,
 ) -> Result<Planned, String> {
     let planned = match change {
-        Change::Submit { .. } | Change::Lead { .. } => {
+        Change::Submit { .. } | Change::Lead { .. } | Change::Upload { .. } => {
             return Err("this change is not planned here".to_owned());
         }
         Change::Rebuild { repository, bases } => rebuild(view, mesh, repository.as_ref(), bases, request),
@@ -111,6 +116,8 @@ pub(super) fn plan(
             certificate,
             distrusted,
         } => return signer(view, certificate, *distrusted),
+        Change::Seal { name, seen, secret } => return notes::seal(view, name, *seen, secret.as_ref()),
+        Change::Note { notes, .. } => return notes::write_down(view, notes),
     };
     planned.map_err(|error| error.to_string())
 }
@@ -155,7 +162,8 @@ fn rebuild(
     let mut planned = Planned::default();
     for base in bases {
         let last: Vec<(JobId, JobV1)> = view.last_jobs_of(base, repository);
-        for (_, old) in last {
+        // Nobody here can build what somebody brought.
+        for (_, old) in last.into_iter().filter(|(_, old)| old.origin != Origin::Upload) {
             let mut job = JobV1 {
                 generation: 0,
                 state: JobState::Queued,
@@ -204,6 +212,9 @@ fn cancel(view: &View, id: JobId) -> Result<Planned, String> {
 
 fn retry(view: &View, id: JobId) -> Result<Planned, String> {
     let job = find(view, id)?;
+    if job.origin == Origin::Upload {
+        return Err(format!("{} was not built here: upload it again", job.base));
+    }
     match job.state {
         JobState::Queued => return Err(format!("{} is queued or running already", job.base)),
         JobState::Published => {

@@ -12,11 +12,13 @@ mod generations;
 mod handle;
 mod horizon;
 mod leader;
+mod notes;
 mod publish;
 mod reign;
 mod relay;
 mod repair;
 mod submit;
+mod upload;
 mod verify;
 
 pub(crate) use carry::bring_knock;

@@ -46,36 +46,44 @@ pub(super) fn publication(
     ended.state = JobState::Published;
     ended.end = Some(end_of(worker, attempts, report));
     let mut entries = vec![ended.entry(&id)?];
-    let arches = Settings(view).arches(&job.repository);
     for package in &verified.packages {
-        let Some(package) = with_bound_bytes(view, package)? else {
-            continue;
-        };
-        let file = &package.built.file;
-        let binding = BindingKey {
-            name: file.name().clone(),
-            version: file.version().clone(),
-            arch: file.arch().clone(),
-        };
-        entries.push(
-            BindingV1 {
-                archive: package.built.archive,
-            }
-            .entry(&binding)?,
-        );
-        let places: Vec<Architecture> = if file.arch().is_any() {
-            arches.clone()
-        } else {
-            vec![file.arch().clone()]
-        };
-        for arch in places {
-            let key = PackageKey {
-                repository: job.repository.clone(),
-                arch,
-                name: file.name().clone(),
-            };
-            entries.push(package_value(view, &key, id, job, worker, &package).entry(&key)?);
+        if let Some(package) = with_bound_bytes(view, package)? {
+            entries.extend(release(view, id, job, worker, &package)?);
         }
+    }
+    Ok(entries)
+}
+
+/// A package enters: its name is bound, and it stands in every database that it is for.
+pub(super) fn release(
+    view: &View,
+    id: JobId,
+    job: &JobV1,
+    worker: NodeId,
+    package: &VerifiedPackage,
+) -> Result<Vec<Entry>, CodecError> {
+    let file = &package.built.file;
+    let binding = BindingKey {
+        name: file.name().clone(),
+        version: file.version().clone(),
+        arch: file.arch().clone(),
+    };
+    let bound = BindingV1 {
+        archive: package.built.archive,
+    };
+    let mut entries = vec![bound.entry(&binding)?];
+    let places: Vec<Architecture> = if file.arch().is_any() {
+        Settings(view).arches(&job.repository)
+    } else {
+        vec![file.arch().clone()]
+    };
+    for arch in places {
+        let key = PackageKey {
+            repository: job.repository.clone(),
+            arch,
+            name: file.name().clone(),
+        };
+        entries.push(package_value(view, &key, id, job, worker, package).entry(&key)?);
     }
     Ok(entries)
 }

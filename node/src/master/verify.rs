@@ -42,6 +42,8 @@ pub(super) struct Verified {
 pub(super) struct VerifiedPackage {
     /// As reported, and found true.
     pub(super) built: BuiltPackage,
+    /// The base that it says it belongs to.
+    pub(super) base: PackageName,
     /// Who signed it.
     pub(super) signer: Option<Fingerprint>,
     /// Blob of its metadata.
@@ -145,7 +147,8 @@ fn check_names(built: &[BuiltPackage], report: &Report, probe: &Probe) -> Result
     }
 }
 
-async fn check(
+/// Reads an archive, and judges what was said of it and its signature.
+pub(super) async fn check(
     blobs: &BlobStore,
     built: BuiltPackage,
     keyring: Arc<Keyring>,
@@ -188,6 +191,7 @@ async fn check(
     let (meta, signer) = judged.map_err(VerifyError::Mismatch)?;
     let built_at = u64::try_from(meta.build_date).unwrap_or_default();
     let bytes = codec::encode(&meta, META_LIMIT).map_err(|error| VerifyError::Mismatch(error.to_string()))?;
+    let base = meta.base;
     let meta = blobs
         .own()
         .put_bytes(bytes)
@@ -195,6 +199,7 @@ async fn check(
         .map_err(|error| VerifyError::Unreachable(format!("its metadata cannot be kept: {error}")))?;
     Ok(VerifiedPackage {
         built,
+        base,
         signer,
         meta,
         built_at,

@@ -6,7 +6,9 @@
 
 mod acts;
 mod asks;
+mod bring;
 mod heal;
+mod seals;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -44,6 +46,7 @@ use super::{
     horizon, publish,
     repair::{Ask, RepairHandle},
     submit::{self, Probed},
+    upload::Judged,
     verify::{self, Verified},
 };
 use crate::{clock, error::chain, ledger::LedgerError, rooms::Rooms, settings::Settings};
@@ -74,6 +77,16 @@ enum Event {
         reply: oneshot::Sender<CarriedReply>,
         result: Result<Box<Probed>, String>,
     },
+    Upload {
+        reply: oneshot::Sender<CarriedReply>,
+        result: Result<Box<Judged>, String>,
+    },
+    /// What notes name is kept.
+    Notes {
+        reply: oneshot::Sender<CarriedReply>,
+        carried: Box<Carried>,
+        result: Result<copies::Copies, String>,
+    },
     Generation {
         key: GenerationKey,
         result: Result<u64, String>,
@@ -101,6 +114,7 @@ pub(super) struct Leader {
     /// Ends of jobs whose copies are not synced yet; each closes when it is done with.
     copying: Vec<watch::Receiver<()>>,
     healing: heal::Healing,
+    sealing: seals::Sealing,
     /// By tree and architecture; the environment is the repository's one.
     probes: BTreeMap<(Digest, Architecture), Probe>,
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
@@ -131,6 +145,7 @@ impl Leader {
             changed: true,
             copying: Vec::new(),
             healing: heal::Healing::default(),
+            sealing: seals::Sealing::default(),
             probes: BTreeMap::new(),
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -148,6 +163,7 @@ impl Leader {
         loop {
             self.drain().await;
             self.heal();
+            self.renew_seals().await;
             self.publish_generations();
             self.raise_horizon().await;
             let wake = self.sleep_for();
@@ -288,6 +304,12 @@ impl Leader {
                 self.pending.push_back(Input::Verified { job, fence, result });
             }
             Event::Submission { reply, result } => self.accept(reply, result).await,
+            Event::Upload { reply, result } => self.accept_upload(reply, result).await,
+            Event::Notes {
+                reply,
+                carried,
+                result,
+            } => self.accept_notes(reply, *carried, result).await,
             Event::Generation { key, result } => {
                 self.pace.ended(&key);
                 self.changed = true;
