@@ -18,7 +18,6 @@ use pacmesh_protocol::{
 use pacmesh_signing::{Ed25519Verifier, Keyring};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
 };
@@ -29,7 +28,7 @@ use crate::{
     config::Config,
     error::chain,
     home::{Home, HomeError},
-    http::repo::RepositoryState,
+    http::{self, compat::Door, listener::Entrance, repo::RepositoryState},
     ledger::{LedgerError, LedgerHandle},
     links,
     local::server::{LocalError, LocalServer, Office, OfficeCommand},
@@ -42,6 +41,7 @@ use crate::{
     },
     rooms::Rooms,
     service::Receptionist,
+    signals::Signals,
     transport::{Transport, TransportConfig, TransportError},
     vitals,
     worker::{WorkerHandle, environment::HostEnvironment},
@@ -244,31 +244,6 @@ async fn ledger_end(mesh: Option<&Mesh>) -> LedgerError {
     }
 }
 
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, StartError> {
-        let refused = |source| StartError::System {
-            what: "signal handlers",
-            source,
-        };
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(refused)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// One daemon for one home: held until the process ends, however it ends.
 fn lock(config: &Config) -> Result<std::fs::File, StartError> {
     let path = config.home.lock();
@@ -336,6 +311,7 @@ impl Mesh {
         let gate = Arc::new(DoorKeeper::new(mesh, node, ledger.clone(), receptionist.clone()));
         let ports = open_ports(config, &seat, blobs.clone(), gate, Arc::new(receptionist.clone()))?;
         let listener = listen_repository(config).await?;
+        let entrances = listen_api(config).await?;
         let served_port = listener.local_addr().map(|address| address.port()).ok();
         let own = own_record(config, &seat, &ledger, &ports, served_port);
         tracing::info!(node = %node.short(), name = %config.name, addresses = ?own.addresses, repository = ?served_port, "node starts");
@@ -381,6 +357,7 @@ impl Mesh {
         tasks.spawn(repository::keep(rooms.clone(), layout, mends, stopped.clone()));
         tasks.spawn(scrub::scrub(rooms.clone(), stopped.clone()));
         tasks.spawn(serve(rooms.clone(), listener, stopped.clone()));
+        tasks.spawn(Door::open(rooms.clone()).await.run(entrances, stopped.clone()));
         rooms.worker.resume(&rooms).await;
         // Only now is it known what earlier attempts use.
         tasks.spawn(gc::collect(rooms.clone(), stopped));
@@ -496,6 +473,14 @@ async fn listen_repository(config: &Config) -> Result<TcpListener, StartError> {
         })
 }
 
+async fn listen_api(config: &Config) -> Result<Vec<Entrance>, StartError> {
+    http::compat::listen(config).await.map_err(|source| StartError::Listen {
+        address: config.http_api,
+        hint: "something else listens there? pass --http-api ADDR, port 0 takes a free one; see http.socket in config.toml",
+        source,
+    })
+}
+
 fn own_record(
     config: &Config,
     seat: &Seat,
@@ -589,7 +574,7 @@ async fn serve(rooms: Arc<Rooms>, listener: TcpListener, mut stop: watch::Receiv
     let ended = async move {
         let _ = stop.changed().await;
     };
-    if let Err(error) = crate::http::repo::serve(listener, state, ended).await {
+    if let Err(error) = http::repo::serve(listener, state, ended).await {
         tracing::error!(%error, "the repository listener ended");
     }
 }

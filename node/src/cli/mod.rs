@@ -14,6 +14,8 @@ mod print;
 mod repo;
 mod show;
 mod since;
+mod unseen;
+mod user;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -181,6 +183,11 @@ enum Command {
     Repo {
         #[command(subcommand)]
         command: RepoCommand,
+    },
+    /// Who may log in at the HTTP side, as workers of ahriman do.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
     },
     /// Settings of the mesh.
     Config {
@@ -367,6 +374,25 @@ enum RepoCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make a user, or give it another password and role; the password is read from the terminal or standard input.
+    Add {
+        /// Its name.
+        name: String,
+        /// What it may do: full (a worker), reporter or read.
+        #[arg(long, value_name = "ROLE", default_value = "full")]
+        role: pacmesh_signing::account::Access,
+    },
+    /// All users and what they may do.
+    List(Json),
+    /// Remove a user; its sessions end.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print a setting of the mesh, or all.
     Get {
@@ -441,6 +467,7 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
             Command::Repo {
                 command: RepoCommand::Check(json),
             } => repo::check(home, json.json).await,
+            Command::User { command } => user::run(home, command).await,
             Command::Config { command } => show::config(home, command).await,
             Command::Backup { file } => backup::back_up(home, &file).await,
             Command::Restore { file, json } => backup::restore(home, &file, json.json).await,

@@ -57,6 +57,10 @@ pub struct Config {
     pub http_repo: SocketAddr,
     /// The API listener.
     pub http_api: SocketAddr,
+    /// A socket of the API.
+    pub http_socket: Option<std::path::PathBuf>,
+    /// Whether everybody on this machine may open it.
+    pub http_socket_open: bool,
     /// How many builds at once.
     pub slots: u32,
     /// Dependency names that the host satisfies, besides the known ones.
@@ -160,6 +164,8 @@ impl Config {
                 .http_api
                 .or(file.http.api)
                 .unwrap_or(SocketAddr::new(loopback, API_PORT)),
+            http_socket: file.http.socket,
+            http_socket_open: file.http.socket_open.unwrap_or(false),
             slots: overrides
                 .slots
                 .or(file.build.slots)

@@ -20,6 +20,7 @@ mod pacman;
 mod parcels;
 mod past;
 mod status;
+mod users;
 mod verdicts;
 mod why;
 
@@ -294,6 +295,13 @@ async fn in_mesh(
             build::build(office, rooms, caller, request).await
         }
         LocalRequest::ResumeLogs { log } => logs::resume(rooms, caller, log).await,
+        LocalRequest::AddUser {
+            name,
+            access,
+            password,
+        } => users::add(rooms, caller, name, access, password).await,
+        LocalRequest::RemoveUser { name } => users::remove(rooms, caller, &name).await,
+        LocalRequest::Users => users::list(rooms, caller).await,
         LocalRequest::Init { .. }
         | LocalRequest::Join { .. }
         | LocalRequest::Status
