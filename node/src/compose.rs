@@ -15,10 +15,9 @@ use pacmesh_protocol::{
     names::{Architecture, EnvironmentName},
     signed::Verify,
 };
-use pacmesh_signing::{Ed25519Verifier, Keyring};
+use pacmesh_signing::Ed25519Verifier;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
 };
@@ -26,22 +25,26 @@ use tokio::{
 use crate::{
     blobs::{BlobError, BlobStore, Fetcher, Reserve, gc, scrub},
     clocks::{self, Clocks},
-    config::Config,
+    config::{Config, REPOSITORY_PORT},
     error::chain,
     home::{Home, HomeError},
-    http::repo::RepositoryState,
+    http::{self, compat::Door, listener::Entrance},
+    keyrings,
     ledger::{LedgerError, LedgerHandle},
     links,
     local::server::{LocalError, LocalServer, Office, OfficeCommand},
-    master::{self, MasterHandle, ReignDriver},
+    master::{MasterHandle, ReignDriver},
     membership::{DoorKeeper, MembershipError, Seat, Standing},
     parting::{self, GRACE},
     repository::{
-        self, FromReplicas, RepositoryHandle,
+        self, RepositoryHandle,
         layout::{Layout, LayoutError},
     },
     rooms::Rooms,
     service::Receptionist,
+    serving,
+    signals::Signals,
+    sources::Sources,
     transport::{Transport, TransportConfig, TransportError},
     vitals,
     worker::{WorkerHandle, environment::HostEnvironment},
@@ -244,31 +247,6 @@ async fn ledger_end(mesh: Option<&Mesh>) -> LedgerError {
     }
 }
 
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, StartError> {
-        let refused = |source| StartError::System {
-            what: "signal handlers",
-            source,
-        };
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(refused)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// One daemon for one home: held until the process ends, however it ends.
 fn lock(config: &Config) -> Result<std::fs::File, StartError> {
     let path = config.home.lock();
@@ -335,8 +313,11 @@ impl Mesh {
         let receptionist = Receptionist::default();
         let gate = Arc::new(DoorKeeper::new(mesh, node, ledger.clone(), receptionist.clone()));
         let ports = open_ports(config, &seat, blobs.clone(), gate, Arc::new(receptionist.clone()))?;
-        let listener = listen_repository(config).await?;
-        let served_port = listener.local_addr().map(|address| address.port()).ok();
+        let guest = keyrings::is_guest(&ledger.view(), &node);
+        let listener = listen_repository(config, guest).await?;
+        let entrances = listen_api(config).await?;
+        let served = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let served_port = served.map(|address| address.port());
         let own = own_record(config, &seat, &ledger, &ports, served_port);
         tracing::info!(node = %node.short(), name = %config.name, addresses = ?own.addresses, repository = ?served_port, "node starts");
         let settings = pacmesh_discovery::Config {
@@ -362,6 +343,7 @@ impl Mesh {
             worker: WorkerHandle::new(config.slots),
             repository,
             clocks: Clocks::default(),
+            sources: Sources::default(),
         });
         receptionist.open(rooms.clone());
         let driver = ReignDriver::open(rooms.clone(), inbox).await?;
@@ -380,7 +362,10 @@ impl Mesh {
         tasks.spawn(driver.run(stopped.clone()));
         tasks.spawn(repository::keep(rooms.clone(), layout, mends, stopped.clone()));
         tasks.spawn(scrub::scrub(rooms.clone(), stopped.clone()));
-        tasks.spawn(serve(rooms.clone(), listener, stopped.clone()));
+        if let Some(listener) = listener {
+            tasks.spawn(serving::serve(rooms.clone(), listener, stopped.clone()));
+        }
+        tasks.spawn(Door::open(rooms.clone()).await.run(entrances, stopped.clone()));
         rooms.worker.resume(&rooms).await;
         // Only now is it known what earlier attempts use.
         tasks.spawn(gc::collect(rooms.clone(), stopped));
@@ -485,15 +470,29 @@ fn families(address: SocketAddr) -> Vec<SocketAddr> {
     vec![address]
 }
 
-async fn listen_repository(config: &Config) -> Result<TcpListener, StartError> {
-    let address = config.http_repo;
+/// A guest serves nothing unless it was told to.
+async fn listen_repository(config: &Config, guest: bool) -> Result<Option<TcpListener>, StartError> {
+    let address = match config.http_repo {
+        Some(address) => address,
+        None if guest => return Ok(None),
+        None => SocketAddr::from((Ipv6Addr::UNSPECIFIED, REPOSITORY_PORT)),
+    };
     TcpListener::bind(address)
         .await
+        .map(Some)
         .map_err(|source| StartError::Listen {
             address,
             hint: "something else listens there? pass --http-repo ADDR, port 0 takes a free one",
             source,
         })
+}
+
+async fn listen_api(config: &Config) -> Result<Vec<Entrance>, StartError> {
+    http::compat::listen(config).await.map_err(|source| StartError::Listen {
+        address: config.http_api,
+        hint: "something else listens there? pass --http-api ADDR, port 0 takes a free one; see http.socket in config.toml",
+        source,
+    })
 }
 
 fn own_record(
@@ -572,24 +571,4 @@ fn announced(ports: &Ports) -> Vec<SocketAddr> {
         .into_iter()
         .map(|ip| SocketAddr::new(ip, listening.port()))
         .collect()
-}
-
-async fn serve(rooms: Arc<Rooms>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let ledger = rooms.ledger.clone();
-    let state = RepositoryState {
-        root: rooms.config.home.repository(),
-        catalogue: rooms.repository.catalogue().clone(),
-        fallback: Arc::new(FromReplicas { rooms }),
-        keyring: Arc::new(move || {
-            let view = ledger.view();
-            let keyring: Keyring = master::keyring(&view);
-            Some(keyring.export()).filter(|text| !text.is_empty())
-        }),
-    };
-    let ended = async move {
-        let _ = stop.changed().await;
-    };
-    if let Err(error) = crate::http::repo::serve(listener, state, ended).await {
-        tracing::error!(%error, "the repository listener ended");
-    }
 }

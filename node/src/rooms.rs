@@ -19,6 +19,7 @@ use crate::{
     membership::Keys,
     repository::RepositoryHandle,
     service,
+    sources::Sources,
     transport::Transport,
     worker::WorkerHandle,
 };
@@ -53,6 +54,8 @@ pub struct Rooms {
     pub repository: RepositoryHandle,
     /// What time others say it is.
     pub clocks: Clocks,
+    /// Who may have source trees.
+    pub sources: Sources,
 }
 
 impl Rooms {

@@ -11,7 +11,7 @@ use pacmesh_protocol::{
     wire::{HASH_BATCH, Reply, Request},
 };
 
-use crate::{clock, error::chain, ledger, master, rooms::Rooms, transport::Service};
+use crate::{clock, error::chain, ledger, master, rooms::Rooms, sources, transport::Service};
 
 /// What a log brings.
 pub type LogStream = BoxStream<'static, io::Result<Bytes>>;
@@ -61,6 +61,13 @@ impl Service for Receptionist {
         }
         let log = rooms.transport.open_log(worker, job, offset, follow).await;
         log.map_err(|error| chain(&error))
+    }
+
+    async fn may_have(&self, peer: NodeId, blob: Digest) -> bool {
+        match self.rooms.get() {
+            Some(rooms) => sources::may_have(rooms, peer, blob).await,
+            None => false,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The settings of a mesh that this binary reads: their names, their defaults, and what may be set.
 
 use pacmesh_protocol::{
-    ledger::view::View,
+    ledger::{kinds::GenerationKey, view::View},
     names::{Architecture, EnvironmentName, RepositoryName},
 };
 use pacmesh_signing::policy::Demand;
@@ -14,6 +14,17 @@ pub const MAKEPKG_CONF: &str = "makepkg.conf";
 pub const COPIES: &str = "replication.copies";
 /// What the master asks of signatures (DESIGN, "Publishing").
 pub const VERIFY: &str = "sign.verify";
+
+/// Whether archives may be uploaded over HTTP.
+pub const ARCHIVE_UPLOAD: &str = "http.archive_upload";
+/// Longest part of an upload, in bytes.
+pub const MAX_BODY_SIZE: &str = "http.max_body_size";
+/// Whether only what workers are asked for is served, and nothing that is known of packages.
+pub const SERVICE_ONLY: &str = "http.service_only";
+/// Whether whoever only looks need not log in.
+pub const ALLOW_READ_ONLY: &str = "http.allow_read_only";
+/// Which web pages of other servers may ask the API, separated by spaces; `*` is all.
+pub const CORS_ORIGINS: &str = "http.cors_allow_origins";
 
 /// For how many days ended jobs are remembered (FORMATS, "Numbers": horizon).
 pub const HORIZON_DAYS: &str = "ledger.horizon_days";
@@ -38,7 +49,7 @@ pub fn drain_of(node: &pacmesh_protocol::ids::NodeId) -> String {
 pub enum SettingError {
     /// No such name.
     #[error(
-        "'{0}' is not a setting: known are {COPIES}, {VERIFY}, {HORIZON_DAYS}, {MAKEPKG_CONF}, {REPOSITORIES}, repository.NAME.arches"
+        "'{0}' is not a setting: known are {COPIES}, {VERIFY}, {HORIZON_DAYS}, {MAKEPKG_CONF}, {REPOSITORIES}, repository.NAME.arches, {ARCHIVE_UPLOAD}, {MAX_BODY_SIZE}, {SERVICE_ONLY}, {ALLOW_READ_ONLY}, {CORS_ORIGINS}"
     )]
     Unknown(String),
     /// Not a value of it.
@@ -65,6 +76,7 @@ pub fn check(name: &str, value: &str) -> Result<(), SettingError> {
     let words = |valid: fn(&str) -> bool| !value.trim().is_empty() && value.split_whitespace().all(valid);
     let known = match name {
         COPIES | VERIFY | HORIZON_DAYS | MAKEPKG_CONF | REPOSITORIES => true,
+        ARCHIVE_UPLOAD | MAX_BODY_SIZE | SERVICE_ONLY | ALLOW_READ_ONLY | CORS_ORIGINS => true,
         _ => {
             let part = name
                 .strip_prefix("repository.")
@@ -89,6 +101,10 @@ pub fn check(name: &str, value: &str) -> Result<(), SettingError> {
         HORIZON_DAYS if !value.parse::<u32>().is_ok_and(|n| (1..=36_500).contains(&n)) => {
             wrong("a number of days from 1 to 36500")
         }
+        ARCHIVE_UPLOAD | SERVICE_ONLY | ALLOW_READ_ONLY if value.parse::<bool>().is_err() => {
+            wrong("true or false")
+        }
+        MAX_BODY_SIZE if value.parse::<u64>().is_err() => wrong("a number of bytes"),
         VERIFY if value.parse::<Demand>().is_err() => wrong("required, present or copy"),
         REPOSITORIES if !words(|word| word.parse::<RepositoryName>().is_ok()) => wrong("repository names"),
         _ if name.ends_with(".arches") && !words(|word| word.parse::<Architecture>().is_ok()) => {
@@ -150,6 +166,51 @@ impl Settings<'_> {
         self.get(VERIFY)
             .and_then(|value| value.parse().ok())
             .unwrap_or(Demand::Required)
+    }
+
+    fn flag(&self, name: &str, default: bool) -> bool {
+        self.get(name)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    }
+
+    /// Whether archives may be uploaded over HTTP; no by default.
+    pub fn archive_upload(&self) -> bool {
+        self.flag(ARCHIVE_UPLOAD, false)
+    }
+
+    /// Longest part of an upload, in bytes; that of an archive by default.
+    pub fn max_body_size(&self) -> u64 {
+        self.get(MAX_BODY_SIZE)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(crate::blobs::BLOB_LIMIT)
+    }
+
+    /// Whether nothing that is known of packages is served; no by default.
+    pub fn service_only(&self) -> bool {
+        self.flag(SERVICE_ONLY, false)
+    }
+
+    /// Whether whoever only looks need not log in; yes by default.
+    pub fn allow_read_only(&self) -> bool {
+        self.flag(ALLOW_READ_ONLY, true)
+    }
+
+    /// Which web pages of other servers may ask the API; all by default, as with ahriman.
+    pub fn cors_origins(&self) -> &str {
+        self.get(CORS_ORIGINS).unwrap_or("*")
+    }
+
+    /// Every repository with each of its architectures.
+    pub fn places(&self) -> Vec<GenerationKey> {
+        let places = self.repositories().into_iter().flat_map(|repository| {
+            let arches = self.arches(&repository);
+            arches.into_iter().map(move |arch| GenerationKey {
+                repository: repository.clone(),
+                arch,
+            })
+        });
+        places.collect()
     }
 
     /// The mesh-wide makepkg.conf.

@@ -9,6 +9,7 @@ use crate::{
     entry::{CarriedKnock, KnockReply},
     ids::{Digest, JobId, NodeId, RecordHash, RequestId},
     ledger::{
+        door::{Note, Secret},
         kinds::{BuildOptions, Origin},
         record::{Position, ReignId},
     },
@@ -16,7 +17,7 @@ use crate::{
     reign::document::{Ballot, Document},
     roles::Roles,
     signed::Signed,
-    work::{Fence, Inventory, Order, Probe, Report},
+    work::{BuiltPackage, Fence, Inventory, Order, Probe, Report},
 };
 
 /// The version that this binary writes in frames; a greater one is refused.
@@ -410,6 +411,43 @@ pub enum Change {
         /// To whom.
         node: NodeId,
     },
+    /// Publish archives that somebody brought, each base as one batch.
+    Upload {
+        /// `None`: the mesh's first repository.
+        repository: Option<RepositoryName>,
+        /// At most [`UPLOADS`].
+        archives: Vec<Uploaded>,
+    },
+    /// Replace or remove a secret of the HTTP side.
+    Seal {
+        /// What it is called.
+        name: String,
+        /// The version that it has now, 0 for none: of two who replace one at once, one is refused.
+        seen: u64,
+        /// `None` removes it.
+        secret: Option<Secret>,
+    },
+    /// Write down what an ahriman client says.
+    Note {
+        /// At most [`NOTES`].
+        notes: Vec<Note>,
+        /// Blobs that these name, held by the origin.
+        blobs: Vec<Digest>,
+    },
+}
+
+/// Most archives of one upload: with all their entries they fit a record.
+pub const UPLOADS: usize = 64;
+/// Most notes of one change.
+pub const NOTES: usize = 256;
+
+/// An archive that somebody brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uploaded {
+    /// The base that its `.PKGINFO` names; as the rest, a claim that the master checks.
+    pub base: PackageName,
+    /// The archive, held by the origin.
+    pub package: BuiltPackage,
 }
 
 /// The master's answer to a [`Carried`].

@@ -213,6 +213,9 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// Most archives that are believed to have been in one build root.
+pub const INPUT_LIMIT: usize = 8192;
+
 /// What a worker says of an ended attempt; kept until the master acknowledged it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -232,7 +235,7 @@ pub struct Report {
     pub outcome: Outcome,
     /// The log.
     pub log: Option<Digest>,
-    /// Archives that the build root saw.
+    /// Archives that the build root saw; what goes beyond [`INPUT_LIMIT`] is not read.
     pub inputs: Vec<Digest>,
     /// In which environment it was built.
     pub environment: EnvironmentName,

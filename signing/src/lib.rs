@@ -5,8 +5,10 @@
 //! * [`node_key`]: the ed25519 key of a node; implements the protocol's `Sign`, and `Verify` for everybody's.
 //! * [`backup`]: all keys of a node in one file, sealed with a passphrase.
 //! * [`membership`]: who may enter: the authority, invitations and their tokens, knocks, chains of admissions.
+//! * [`sealed`]: what only the members that may lead can open; [`account`], [`session`]: the users of the HTTP side.
 //! * [`openpgp`], [`keyring`], [`policy`]: signatures on packages: made, verified, trusted, sufficient.
 
+pub mod account;
 pub mod backup;
 mod key_file;
 pub mod keyring;
@@ -14,7 +16,9 @@ pub mod membership;
 pub mod node_key;
 pub mod openpgp;
 pub mod policy;
+pub mod sealed;
 pub mod secret;
+pub mod session;
 #[cfg(any(test, feature = "test-keys"))]
 pub mod test_keys;
 

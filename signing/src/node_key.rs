@@ -56,6 +56,16 @@ impl NodeKey {
     pub fn transport_seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.key.to_bytes())
     }
+
+    /// The X25519 secret that this key shares with the holder of `public`; `None` where there is none that only the two
+    /// know. (RFC 7748 over the Montgomery form of both keys; eprint 2021/509 on one key for both uses.)
+    pub(crate) fn agree(&self, public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+        if !is_usable(public) {
+            return None;
+        }
+        let theirs = VerifyingKey::from_bytes(public).ok()?.to_montgomery();
+        Some(Zeroizing::new((theirs * self.key.to_scalar()).to_bytes()))
+    }
 }
 
 impl Sign for NodeKey {

@@ -145,6 +145,11 @@ impl SecretsDir {
         self.path.join(name)
     }
 
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes a secret under a name that must be free: synced first, then linked into place, so that a crash leaves
     /// the whole file or none.
     ///

@@ -1,9 +1,11 @@
 //! What is built, in which order, under which version, and what becomes of what fails.
 
 use pacmesh_tests::{
-    cluster::{Farm, text},
+    cluster::{BUILD, Farm, text},
     fixtures::{failing_sample, package, sample, samples},
+    gate::{gated, open_gates, ticks},
     pacman::ScratchRoot,
+    wait::wait_for,
 };
 
 #[test]
@@ -94,6 +96,26 @@ fn the_same_request_twice_is_one_job() {
 }
 
 #[test]
+fn what_was_replaced_or_removed_since_is_built_anew() {
+    let farm = Farm::new();
+    let node = farm.founder("desktop");
+    let build = |lines: &str| node.build(&[package(farm.path(), "one", lines)]).ok();
+    let version = || text(&node.package("one").expect("published")["version"]);
+    build("");
+    build("pkgdesc='Edited'");
+    assert_eq!(version(), "1-1.1");
+
+    build("");
+    assert_eq!(version(), "1-1.2");
+    build("");
+    assert_eq!(version(), "1-1.2", "what is in force is not built again");
+
+    node.cli(&["remove", "one"]).ok();
+    build("");
+    assert_eq!(version(), "1-1.3");
+}
+
+#[test]
 fn a_split_base_is_published_under_all_its_names() {
     let farm = Farm::new();
     let node = farm.founder("desktop");
@@ -147,4 +169,30 @@ fn inv4_a_failing_package_fails_alone_with_its_log_and_those_that_need_it_say_so
     let why = node.cli(&["why", "needs-it"]).ok().stdout;
     assert!(why.contains("always-fails"), "{why}");
     assert_ne!(state("needs-it"), "published");
+}
+
+#[test]
+fn inv4_a_job_that_is_cancelled_says_so_everywhere_and_a_retry_publishes_it() {
+    let farm = Farm::new();
+    let nodes = farm.mesh(&[("desktop", "peer"), ("laptop", "peer")]);
+    let source = gated(farm.path(), "slow").display().to_string();
+    nodes[0].cli(&["build", "--detach", &source]).ok();
+    wait_for("a build that counts", BUILD, || {
+        (!ticks(&nodes[1].cli(&["logs", "slow"]).stdout).is_empty()).then_some(())
+    });
+
+    let said = nodes[1].cli(&["cancel", "slow"]).ok().stdout;
+
+    assert!(said.contains("is cancelled"), "{said}");
+    // What was answered is recorded: no waiting here.
+    assert_eq!(nodes[1].job("slow").expect("the job")["state"], "cancelled");
+    let again = nodes[0].cli(&["cancel", "slow"]).fails(1);
+    assert!(again.contains("ended already"), "{again}");
+
+    nodes[1].cli(&["retry", "slow"]).ok();
+    wait_for("the retried job to be published", BUILD, || {
+        nodes.iter().for_each(open_gates);
+        nodes[0].package("slow")
+    });
+    assert_eq!(nodes[0].job("slow").expect("the job")["state"], "published");
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pacmesh_protocol::roles::Roles;
 use pacmesh_signing::{Authority, SecretsDir, Token};
 use pacmesh_tests::{
-    cluster::{COMMAND, Farm, Node},
+    cluster::{COMMAND, Farm, Node, text},
     fixtures::{package, sample},
     wait::wait_for,
 };
@@ -185,4 +185,63 @@ fn started(farm: &Farm, name: &str) -> Node {
     let mut node = farm.node(name);
     node.start();
     node
+}
+
+#[test]
+fn the_recovery_code_invites_from_any_machine_of_the_mesh() {
+    let farm = Farm::new();
+    let founder = started(&farm, "desktop");
+    let said = founder
+        .cli(&["init", "--name", "test", "--repo", "farm", "--json"])
+        .ok()
+        .json();
+    founder.wait_until_led();
+    let code = farm.path().join("code");
+    std::fs::write(&code, format!("{}\n", text(&said["recovery_code"]))).expect("a file with the code");
+    let second = started(&farm, "laptop");
+    second.cli(&["join", &founder.invite(&[])]).ok();
+    let refused = second.cli(&["invite"]).fails(1);
+    assert!(refused.contains("--authority"), "{refused}");
+
+    let token = second.invite(&["--authority", &code.display().to_string()]);
+
+    let third = started(&farm, "nas");
+    third.cli(&["join", &token]).ok();
+    let wrong = text(&said["recovery_code"]).chars().rev().collect::<String>();
+    let refused = second
+        .cli_with_input(&["invite", "--authority", "-"], &wrong)
+        .fails(1);
+    assert!(refused.contains("recovery code"), "{refused}");
+}
+
+#[test]
+fn inv6_who_left_comes_back_as_what_the_new_token_says() {
+    let farm = Farm::new();
+    let nodes = farm.mesh(&[("desktop", "peer"), ("laptop", "peer")]);
+    nodes[1].cli(&["leave"]).ok();
+
+    nodes[1].cli(&["join", &nodes[0].invite(&["--as", "guest"])]).ok();
+
+    wait_for("the guest", COMMAND, || {
+        let all = nodes[0].json(&["nodes"]);
+        let laptop = all.as_array()?.iter().find(|node| node["name"] == "laptop")?;
+        (laptop["state"] == "alive" && laptop["roles"] == serde_json::json!(["worker"])).then_some(())
+    });
+    let source = package(farm.path(), "one", "");
+    let said = nodes[1].cli(&["build", &source.display().to_string()]).fails(1);
+    assert!(said.contains("worker"), "{said}");
+}
+
+#[test]
+fn a_token_whose_machine_is_off_is_refused_with_its_address() {
+    let farm = Farm::new();
+    let mut founder = farm.founder("desktop");
+    let token = founder.invite(&[]);
+    founder.stop();
+    let joiner = started(&farm, "laptop");
+
+    let said = joiner.cli(&["join", &token]).fails(1);
+
+    assert!(said.contains("no member answers at 127.0.0.1:"), "{said}");
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
 }

@@ -17,6 +17,10 @@ use pacmesh_tests::{
 const BASES: usize = 6;
 /// What the ledger, its view and the job's log may take of memory for each job, with room for what the allocator keeps.
 const MEMORY_A_JOB: u64 = 24 << 10;
+/// Releases of each package that are kept, so that one can go back (FORMATS, "Kinds": K of packages).
+const KEPT: usize = 3;
+/// Databases are compressed like archives: two of the generation that is shown, and of those that readers still hold.
+const DATABASES: usize = 10;
 /// What one job may leave on disk: its records, its tree, its log, its metadata.
 const DISK_A_JOB: u64 = 128 << 10;
 /// What memory may grow by apart from that, once the farm is warm.
@@ -33,6 +37,7 @@ fn jobs() -> usize {
 struct Held {
     memory: u64,
     disk: u64,
+    /// Archives and databases.
     archives: usize,
     files: usize,
     threads: usize,
@@ -129,10 +134,9 @@ fn inv2_a_long_run_of_jobs_leaves_only_what_must_be_remembered_and_all_that_is_i
 
     let warm = warm.expect("a first third");
     let jobs = ((rounds - rounds.div_ceil(3)) * BASES) as u64;
-    // Of each package the newest three releases are kept, so that one can go back.
     wait_for("older archives to go", BUILD, || {
         age(&node);
-        (Held::by(&node).archives <= BASES * 3).then_some(())
+        (Held::by(&node).archives <= BASES * KEPT + DATABASES).then_some(())
     });
     let end = Held::by(&node);
     eprintln!(

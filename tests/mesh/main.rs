@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 mod building;
 mod busy;
+mod door;
 mod entry;
 mod farm;
 mod flat;

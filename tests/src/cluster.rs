@@ -68,6 +68,7 @@ impl Farm {
             home: self.path().join(name),
             listen: "127.0.0.1:0".to_owned(),
             repository: "127.0.0.1:0".to_owned(),
+            api: free_address(),
             mdns: false,
             bootstrap: Vec::new(),
             namespace: None,
@@ -130,6 +131,8 @@ pub struct Node {
     pub listen: String,
     /// `--http-repo`.
     pub repository: String,
+    /// `--http-api`.
+    pub api: String,
     /// Whether it looks around by mDNS.
     pub mdns: bool,
     /// `--bootstrap`.
@@ -149,6 +152,7 @@ impl Node {
             home: self.home.clone(),
             listen: self.listen.clone(),
             repository: self.repository.clone(),
+            api: self.api.clone(),
             mdns: self.mdns,
             bootstrap: self.bootstrap.clone(),
             namespace: self.namespace.clone(),
@@ -177,7 +181,7 @@ impl Node {
             .open(self.log_path())
             .expect("a log file");
         let mut command = self.command(&["daemon", "--name", &self.name, "--listen", &self.listen]);
-        command.args(["--http-api", "127.0.0.1:0", "--http-repo", &self.repository]);
+        command.args(["--http-api", &self.api, "--http-repo", &self.repository]);
         command.args(["--slots", &self.slots.to_string()]);
         if !self.mdns {
             command.arg("--no-mdns");
@@ -416,6 +420,12 @@ impl Drop for Node {
         }
         self.kill();
     }
+}
+
+/// A loopback address that nobody listens at now.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").to_string()
 }
 
 /// Waits until each sees all alive and follows the same master; gives that master's name.

@@ -1,6 +1,9 @@
 //! Things to build: the samples of `examples/`, and packages that a test writes itself.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The folder of a sample in `examples/packages`.
 pub fn sample(name: &str) -> PathBuf {
@@ -38,4 +41,29 @@ pub fn package(dir: &Path, name: &str, lines: &str) -> PathBuf {
     );
     std::fs::write(folder.join("PKGBUILD"), text).expect("a PKGBUILD");
     folder
+}
+
+/// Makes the archive of a package by hand, as makepkg would: what somebody may upload. `lines` stand in its `.PKGINFO`.
+pub fn archive(dir: &Path, base: &str, name: &str, version: &str, arch: &str, lines: &str) -> PathBuf {
+    let folder = dir
+        .join("archives")
+        .join(format!("{name}-{version}-{arch}.{}", lines.len()));
+    let share = folder.join("usr/share").join(name);
+    std::fs::create_dir_all(&share).expect("a folder for a package");
+    std::fs::write(share.join("version"), format!("{version}\n{lines}\n")).expect("a file for a package");
+    let info = format!(
+        "pkgname = {name}\npkgbase = {base}\npkgver = {version}\npkgdesc = Test package\nurl = https://example.invalid\n\
+         builddate = 1795466205\npackager = bot <bot@example.invalid>\nsize = 14\narch = {arch}\nlicense = MIT\n{lines}\n"
+    );
+    std::fs::write(folder.join(".PKGINFO"), info).expect("a .PKGINFO");
+    let path = dir
+        .join("archives")
+        .join(format!("{name}-{version}-{arch}.pkg.tar.zst"));
+    let mut command = Command::new("bsdtar");
+    command
+        .args(["--zstd", "--uid", "0", "--gid", "0", "-cf"])
+        .arg(&path);
+    command.arg("-C").arg(&folder).args([".PKGINFO", "usr"]);
+    crate::process::run(command, "", crate::cluster::COMMAND).ok();
+    path
 }

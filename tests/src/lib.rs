@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod background;
 pub mod cluster;
+pub mod door;
 pub mod fixtures;
 pub mod gate;
 pub mod invariants;

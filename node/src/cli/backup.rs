@@ -2,25 +2,21 @@
 
 use std::{
     fs::File,
-    io::{BufRead, IsTerminal, Read, Write},
+    io::{IsTerminal, Read, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
 };
 
 use pacmesh_signing::backup::{BACKUP_LIMIT, Passphrase};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use super::{Failure, print, show};
+use super::{Failure, print, show, unseen::ask};
 use crate::{
     error::chain,
     home::Home,
     local::{Client, LocalReply, LocalRequest, views::RestoreView},
     membership::{self, MembershipError},
 };
-
-/// Longest line that is read as a passphrase, in bytes.
-const LINE_LIMIT: u64 = 4096;
 
 pub(super) async fn back_up(home: &Home, file: &Path) -> Result<(), Failure> {
     // Before anything is asked: a passphrase that was typed twice for nothing annoys.
@@ -167,43 +163,4 @@ fn ask_twice() -> Result<Passphrase, Failure> {
 
 fn passphrase(text: Zeroizing<String>) -> Result<Passphrase, Failure> {
     Passphrase::new(text).map_err(|error| Failure::Usage(error.to_string()))
-}
-
-/// One line: from the terminal, unseen, or from whatever standard input is.
-fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
-    let input = std::io::stdin();
-    let mut line = Zeroizing::new(String::new());
-    if input.is_terminal() {
-        write!(std::io::stderr(), "{prompt}")?;
-        let unseen = Unseen::begin()?;
-        let typed = input.lock().take(LINE_LIMIT).read_line(&mut line);
-        drop(unseen);
-        writeln!(std::io::stderr())?;
-        typed?;
-    } else {
-        input.lock().take(LINE_LIMIT).read_line(&mut line)?;
-    }
-    let length = line.trim_end_matches(['\n', '\r']).len();
-    line.truncate(length);
-    Ok(line)
-}
-
-/// The terminal shows nothing of what is typed as long as this lives.
-struct Unseen(rustix::termios::Termios);
-
-impl Unseen {
-    fn begin() -> std::io::Result<Self> {
-        let before = tcgetattr(std::io::stdin())?;
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(std::io::stdin(), OptionalActions::Flush, &quiet)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Unseen {
-    fn drop(&mut self) {
-        // The terminal may be gone, and nobody is left to see anything then.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
+use super::print;
 use crate::{config::ConfigError, error::chain, home::HomeError, local::ClientError};
 
 /// Why a command did not do what was asked.
@@ -38,7 +39,7 @@ impl Failure {
             Self::Closed => return ExitCode::SUCCESS,
         };
         // Nobody is left to be told where standard error is closed as well.
-        let _ = writeln!(std::io::stderr(), "pacmesh: {text}");
+        let _ = writeln!(std::io::stderr(), "pacmesh: {}", print::plain(&text));
         ExitCode::from(code)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io::{IsTerminal, Read, Write},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -11,7 +10,7 @@ use pacmesh_protocol::{
     roles::Roles,
 };
 
-use super::{Failure, NodeCommand, print, show};
+use super::{AuthorityFile, Failure, NodeCommand, print, show};
 use crate::{
     config::{Config, Overrides},
     error::chain,
@@ -26,6 +25,8 @@ use crate::{
 
 /// Longest token, in characters (FORMATS, "Entering and meeting").
 const TOKEN_LIMIT: u64 = 512;
+/// Longest text of a key that is read from standard input.
+const KEY_LIMIT: u64 = 64 << 10;
 
 pub(super) async fn init(
     home: &Home,
@@ -75,8 +76,10 @@ fn show_founded(view: &InitView) -> Result<(), Failure> {
     print::line("")?;
     print::line("Two things matter now, both are in this node's secrets/ folder and nowhere else:")?;
     print::line("  the authority key, which alone can invite and revoke, and this node's own keys.")?;
-    print::line("The recovery code gives the authority key back when all machines are lost.")?;
-    print::line("Write it down, away from this machine:")?;
+    print::line(
+        "The recovery code is that key in letters: where the key is lost, 'pacmesh invite --authority FILE'",
+    )?;
+    print::line("takes a file with it on any machine of the mesh. Write it down, away from this machine:")?;
     print::line("")?;
     print::line(format!("    {}", view.recovery_code))?;
     print::line("")?;
@@ -96,9 +99,16 @@ pub(super) async fn invite(
     roles: Roles,
     expires: Duration,
     uses: u32,
+    authority: AuthorityFile,
     json: bool,
 ) -> Result<(), Failure> {
-    let mut client = Client::ask(home, &LocalRequest::Invite { roles, expires, uses }).await?;
+    let request = LocalRequest::Invite {
+        roles,
+        expires,
+        uses,
+        authority: authority.read()?,
+    };
+    let mut client = Client::ask(home, &request).await?;
     match client.next().await? {
         LocalReply::Invited(view) if json => print::json(&view),
         LocalReply::Invited(view) => {
@@ -200,25 +210,35 @@ pub(super) async fn node(home: &Home, command: NodeCommand) -> Result<(), Failur
         } => (
             node,
             NodeAction::Revoke {
-                authority: authority.map(read_key).transpose()?,
+                authority: authority.read()?,
                 quarantine_since_ms: quarantine.since_ms,
             },
         ),
         NodeCommand::Reinstate { node, authority } => (
             node,
             NodeAction::Reinstate {
-                authority: authority.map(read_key).transpose()?,
+                authority: authority.read()?,
             },
         ),
     };
     show::done(Client::ask(home, &LocalRequest::Node { node, action }).await?).await
 }
 
-fn read_key(path: PathBuf) -> Result<String, Failure> {
-    std::fs::read_to_string(&path).map_err(|error| {
-        Failure::Failed(format!(
-            "cannot read {}: {error}: name the file with the authority key",
-            path.display()
-        ))
-    })
+impl AuthorityFile {
+    fn read(self) -> Result<Option<String>, Failure> {
+        let Some(path) = self.authority else {
+            return Ok(None);
+        };
+        let text = if path.as_os_str() == "-" {
+            std::io::read_to_string(std::io::stdin().take(KEY_LIMIT))
+        } else {
+            std::fs::read_to_string(&path)
+        };
+        text.map(Some).map_err(|error| {
+            Failure::Failed(format!(
+                "cannot read {}: {error}: name the file with the authority key or the recovery code",
+                path.display()
+            ))
+        })
+    }
 }

@@ -14,8 +14,10 @@ mod print;
 mod repo;
 mod show;
 mod since;
+mod unseen;
+mod user;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{os::unix::process::CommandExt, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use pacmesh_protocol::{
@@ -77,6 +79,8 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         uses: u32,
         #[command(flatten)]
+        authority: AuthorityFile,
+        #[command(flatten)]
         json: Json,
     },
     /// Enter a mesh; without TOKEN it is asked for, '-' reads it from standard input.
@@ -105,7 +109,7 @@ enum Command {
     },
     /// What is published.
     Packages(Json),
-    /// Build packages from source directories, and track them; waits on a terminal.
+    /// Build packages from source directories, and track them; waits until they are published, unless detached.
     Build(BuildArgs),
     /// Build a tracked package again, as a new release.
     Rebuild {
@@ -182,6 +186,11 @@ enum Command {
         #[command(subcommand)]
         command: RepoCommand,
     },
+    /// Who may log in at the HTTP side, as workers of ahriman do.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Settings of the mesh.
     Config {
         #[command(subcommand)]
@@ -216,6 +225,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<std::ffi::OsString>,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+struct AuthorityFile {
+    /// The exported authority key, or the recovery code, where the key is not in this home; '-' reads standard input.
+    #[arg(long, value_name = "FILE")]
+    authority: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -336,9 +352,8 @@ enum NodeCommand {
     Revoke {
         /// Its name or id.
         node: String,
-        /// The exported authority key, where it is not in this home.
-        #[arg(long, value_name = "FILE")]
-        authority: Option<PathBuf>,
+        #[command(flatten)]
+        authority: AuthorityFile,
         #[command(flatten)]
         quarantine: Quarantine,
     },
@@ -346,9 +361,8 @@ enum NodeCommand {
     Reinstate {
         /// Its name or id.
         node: String,
-        /// The exported authority key, where it is not in this home.
-        #[arg(long, value_name = "FILE")]
-        authority: Option<PathBuf>,
+        #[command(flatten)]
+        authority: AuthorityFile,
     },
 }
 
@@ -364,6 +378,25 @@ struct Quarantine {
 enum RepoCommand {
     /// Read all blobs and package files of this machine again, and mend what is damaged from other machines.
     Check(Json),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make a user, or give it another password and role; the password is read from the terminal or standard input.
+    Add {
+        /// Its name.
+        name: String,
+        /// What it may do: full (a worker), reporter or read.
+        #[arg(long, value_name = "ROLE", default_value = "full")]
+        role: pacmesh_signing::account::Access,
+    },
+    /// All users and what they may do.
+    List(Json),
+    /// Remove a user; its sessions end.
+    Remove {
+        /// Its name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -384,11 +417,28 @@ enum ConfigCommand {
 
 /// Parses, runs, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
+    if let Some(error) = start_without_key_log() {
+        return Failure::Failed(format!("cannot start again without {KEY_LOG}: {error}: unset it")).report();
+    }
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Names the file to which TLS libraries write the secrets of all connections. libp2p asks for it, and no node ever shall.
+const KEY_LOG: &str = "SSLKEYLOGFILE";
+
+/// Where the variable is set: this program anew, without it. Only a failure comes back.
+fn start_without_key_log() -> Option<std::io::Error> {
+    std::env::var_os(KEY_LOG)?;
+    let mut words = std::env::args_os();
+    let mut again = std::process::Command::new("/proc/self/exe");
+    if let Some(name) = words.next() {
+        again.arg0(name);
+    }
+    Some(again.args(words).env_remove(KEY_LOG).exec())
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -417,8 +467,9 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
                 preset,
                 expires,
                 uses,
+                authority,
                 json,
-            } => member::invite(home, preset, expires, uses, json.json).await,
+            } => member::invite(home, preset, expires, uses, authority, json.json).await,
             Command::Join { token, json } => member::join(home, token, json.json).await,
             Command::Leave => member::leave(home).await,
             Command::Node { command } => member::node(home, command).await,
@@ -441,6 +492,7 @@ fn ask(home: &Home, command: Command) -> Result<(), Failure> {
             Command::Repo {
                 command: RepoCommand::Check(json),
             } => repo::check(home, json.json).await,
+            Command::User { command } => user::run(home, command).await,
             Command::Config { command } => show::config(home, command).await,
             Command::Backup { file } => backup::back_up(home, &file).await,
             Command::Restore { file, json } => backup::restore(home, &file, json.json).await,

@@ -9,7 +9,20 @@ use super::Failure;
 
 /// One line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+    Ok(writeln!(
+        std::io::stdout().lock(),
+        "{}",
+        plain(&text.to_string())
+    )?)
+}
+
+/// A text without what a terminal would obey: some of it was written by other machines.
+pub(crate) fn plain(text: &str) -> String {
+    let shown = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let replaced = text
+        .chars()
+        .map(|c| if shown(c) { c } else { char::REPLACEMENT_CHARACTER });
+    replaced.collect()
 }
 
 /// Bytes as they are.
@@ -45,4 +58,17 @@ pub(crate) fn on_terminal() -> bool {
 /// The first digits of an id.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv5_what_another_machine_says_moves_no_cursor() {
+        assert_eq!(
+            plain("a\tb\nc\u{1b}[2J\r\u{9b}m"),
+            "a\tb\nc\u{fffd}[2J\u{fffd}\u{fffd}m"
+        );
+    }
 }

@@ -48,6 +48,10 @@ pub struct HttpSection {
     pub repo: Option<SocketAddr>,
     /// The API listener.
     pub api: Option<SocketAddr>,
+    /// A socket of the API: whoever may open it may do everything.
+    pub socket: Option<std::path::PathBuf>,
+    /// Whether everybody on this machine may open it; by default its owner and group.
+    pub socket_open: Option<bool>,
 }
 
 /// `[build]`

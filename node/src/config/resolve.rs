@@ -14,7 +14,7 @@ use crate::home::Home;
 /// The port of discovery; transport is always the next one (DESIGN, "On disk").
 pub(crate) const DISCOVERY_PORT: u16 = 7420;
 /// The port of the repository listener.
-const REPOSITORY_PORT: u16 = 7480;
+pub(crate) const REPOSITORY_PORT: u16 = 7480;
 /// The port of the API listener.
 const API_PORT: u16 = 8080;
 
@@ -53,10 +53,14 @@ pub struct Config {
     pub bootstrap: Vec<String>,
     /// Whether to look around by mDNS.
     pub mdns: bool,
-    /// The repository listener.
-    pub http_repo: SocketAddr,
+    /// The repository listener, where one was asked for.
+    pub http_repo: Option<SocketAddr>,
     /// The API listener.
     pub http_api: SocketAddr,
+    /// A socket of the API.
+    pub http_socket: Option<std::path::PathBuf>,
+    /// Whether everybody on this machine may open it.
+    pub http_socket_open: bool,
     /// How many builds at once.
     pub slots: u32,
     /// Dependency names that the host satisfies, besides the known ones.
@@ -145,21 +149,19 @@ impl Config {
             .chain(file.discovery.bootstrap)
             .map(|text| with_port(&text))
             .collect::<Result<_, _>>()?;
-        let unspecified = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let loopback = IpAddr::from([127, 0, 0, 1]);
         Ok(Self {
             name,
             listen,
             bootstrap,
             mdns: !overrides.no_mdns && file.discovery.mdns.unwrap_or(true),
-            http_repo: overrides
-                .http_repo
-                .or(file.http.repo)
-                .unwrap_or(SocketAddr::new(unspecified, REPOSITORY_PORT)),
+            http_repo: overrides.http_repo.or(file.http.repo),
             http_api: overrides
                 .http_api
                 .or(file.http.api)
                 .unwrap_or(SocketAddr::new(loopback, API_PORT)),
+            http_socket: file.http.socket,
+            http_socket_open: file.http.socket_open.unwrap_or(false),
             slots: overrides
                 .slots
                 .or(file.build.slots)

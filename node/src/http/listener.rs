@@ -6,17 +6,22 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_util::either::Either;
+use tower::ServiceExt as _;
 
 /// How long to wait after the system refused a connection, for example because no file descriptor is free.
 const AFTER_REFUSAL: Duration = Duration::from_millis(200);
@@ -47,7 +52,50 @@ impl Default for Bounds {
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` completes, then lets running answers finish for
+/// Who is at the other end of a connection; every request carries it as an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody on the network.
+    Address(SocketAddr),
+    /// Somebody who may open a socket of this machine.
+    Local,
+    /// The request came by no listener.
+    Unknown,
+}
+
+/// Where clients come in.
+#[derive(Debug)]
+pub enum Entrance {
+    /// From the network.
+    Tcp(TcpListener),
+    /// From this machine.
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Entrance {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+type Stream = Either<TcpStream, UnixStream>;
+
+impl Entrance {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Either::Left(stream), Peer::Address(address)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Either::Right(stream), Peer::Local))
+            }
+        }
+    }
+}
+
+/// Serves `app` at `entrance` until `shutdown` completes, then lets running answers finish for
 /// [`Bounds::grace`].
 ///
 /// # Errors
@@ -55,13 +103,16 @@ impl Default for Bounds {
 /// Fails only if the listener's own address cannot be read; refused and broken connections are logged and
 /// passed over.
 pub async fn serve(
-    listener: TcpListener,
+    entrance: impl Into<Entrance>,
     app: Router,
     bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    tracing::info!(%address, "serving");
+    let entrance = entrance.into();
+    match &entrance {
+        Entrance::Tcp(listener) => tracing::info!(address = %listener.local_addr()?, "serving"),
+        Entrance::Unix(listener) => tracing::info!(address = ?listener.local_addr()?, "serving"),
+    }
     let seats = Arc::new(Semaphore::new(bounds.connections));
     let (close, closing) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -71,24 +122,24 @@ pub async fn serve(
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (stream, seat) = accept(&listener, &seats) => {
-                connections.spawn(converse(stream, app.clone(), bounds, seat, closing.clone()));
+            (stream, peer, seat) = accept(&entrance, &seats) => {
+                connections.spawn(converse(stream, peer, app.clone(), bounds, seat, closing.clone()));
             }
         }
     }
-    drop(listener);
+    drop(entrance);
     close.send_replace(true);
     while connections.join_next().await.is_some() {}
     Ok(())
 }
 
 /// Waits for a free seat, then for a client.
-async fn accept(listener: &TcpListener, seats: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+async fn accept(entrance: &Entrance, seats: &Arc<Semaphore>) -> (Stream, Peer, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so a seat comes.
     let seat = Arc::clone(seats).acquire_owned().await.ok();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, seat),
+        match entrance.accept().await {
+            Ok((stream, peer)) => return (stream, peer, seat),
             Err(error) => {
                 tracing::debug!(%error, "a connection was not accepted");
                 tokio::time::sleep(AFTER_REFUSAL).await;
@@ -99,18 +150,30 @@ async fn accept(listener: &TcpListener, seats: &Arc<Semaphore>) -> (TcpStream, O
 
 /// Serves one connection; the seat is free when this ends.
 async fn converse(
-    stream: TcpStream,
+    stream: Stream,
+    peer: Peer,
     app: Router,
     bounds: Bounds,
     _seat: Option<OwnedSemaphorePermit>,
     mut closing: watch::Receiver<bool>,
 ) {
-    give_up_on_stalled(&stream, bounds.stall);
+    if let Either::Left(stream) = &stream {
+        give_up_on_stalled(stream, bounds.stall);
+        // Clients that post one line after the other wait for each answer.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "small answers will be late");
+        }
+    }
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        app.clone().oneshot(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
         .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,

@@ -252,7 +252,11 @@ impl Actor {
     }
 
     fn merge(&mut self, records: Vec<Record>) -> MergeSummary {
-        let mut summary = MergeSummary::default();
+        let (records, strangers) = self.ledger.let_in(records);
+        let mut summary = MergeSummary {
+            skipped: strangers.iter().map(Record::hash).collect(),
+            ..MergeSummary::default()
+        };
         for record in records {
             if record.author() == self.owner.node && !self.ledger.contains(&record.hash()) {
                 self.meet_own(&record);

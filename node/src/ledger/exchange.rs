@@ -11,7 +11,7 @@ use pacmesh_protocol::{
 };
 
 use super::{
-    LedgerHandle,
+    LedgerHandle, MergeSummary,
     error::{LedgerError, chain},
 };
 
@@ -40,8 +40,17 @@ pub struct ExchangeSummary {
     pub pulled: usize,
     /// Records that the peer was sent and has synced.
     pub pushed: usize,
+    /// Records of the peer whose authors are not known here as ones who may write them.
+    pub skipped: usize,
     /// Why some were refused, on either side; at most 16 reasons.
     pub refused: Vec<String>,
+}
+
+impl ExchangeSummary {
+    /// Whether it ended as it began although the ledgers differ: one side does not take what the other has.
+    pub fn is_fruitless(&self) -> bool {
+        self.pulled + self.pushed == 0 && (self.skipped > 0 || !self.refused.is_empty())
+    }
 }
 
 /// Why a run ended early; what was merged until then stays.
@@ -62,7 +71,7 @@ pub enum ExchangeError {
 pub async fn exchange(ledger: &LedgerHandle, peer: &dyn Peer) -> Result<ExchangeSummary, ExchangeError> {
     let mut summary = ExchangeSummary::default();
     let difference = compare(ledger, peer).await?;
-    pull(ledger, peer, difference.lacking_here, &mut summary).await?;
+    pull_all(ledger, peer, difference.lacking_here, &mut summary).await?;
     push(ledger, peer, difference.lacking_there, &mut summary).await?;
     summary.refused.truncate(REASONS);
     Ok(summary)
@@ -94,15 +103,24 @@ pub async fn answer(ledger: &LedgerHandle, request: &Request) -> Option<Reply> {
         Request::Push { records } if records.len() > RECORD_BATCH => {
             Ok(refused("more than 256 records in one push"))
         }
-        Request::Push { records } => ledger.merge(records.clone()).await.map(|summary| {
-            summary
-                .refused
-                .first()
-                .map_or(Reply::Done, |reason| refused(reason))
-        }),
+        Request::Push { records } => ledger
+            .merge(records.clone())
+            .await
+            .map(|summary| acknowledgement(&summary)),
         _ => return None,
     };
     Some(reply.unwrap_or_else(|error| refused(&chain(&error))))
+}
+
+/// Only what is kept is acknowledged: the sender may count a copy.
+fn acknowledgement(summary: &MergeSummary) -> Reply {
+    match (summary.refused.first(), summary.skipped.len()) {
+        (Some(reason), _) => refused(reason),
+        (None, 0) => Reply::Done,
+        (None, skipped) => refused(&format!(
+            "{skipped} records of nodes that are not known here as masters, who alone write: their admissions must come first"
+        )),
+    }
 }
 
 fn refused(reason: &str) -> Reply {
@@ -174,15 +192,35 @@ async fn compare_leaf(
     })
 }
 
+/// Pulls what is lacking; records that came before the admission of their author once more, while that helps.
+async fn pull_all(
+    ledger: &LedgerHandle,
+    peer: &dyn Peer,
+    mut lacking: Vec<RecordHash>,
+    summary: &mut ExchangeSummary,
+) -> Result<(), ExchangeError> {
+    let mut budget = RUN_BYTES;
+    loop {
+        let asked = lacking.len();
+        lacking = pull(ledger, peer, lacking, &mut budget, summary).await?;
+        if lacking.is_empty() || lacking.len() >= asked {
+            summary.skipped = lacking.len();
+            return Ok(());
+        }
+    }
+}
+
+/// Returns the hashes of those that were skipped.
 async fn pull(
     ledger: &LedgerHandle,
     peer: &dyn Peer,
     lacking: Vec<RecordHash>,
+    budget: &mut usize,
     summary: &mut ExchangeSummary,
-) -> Result<(), ExchangeError> {
+) -> Result<Vec<RecordHash>, ExchangeError> {
     let mut lacking = VecDeque::from(lacking);
-    let mut budget = RUN_BYTES;
-    while !lacking.is_empty() && budget > 0 {
+    let mut skipped = Vec::new();
+    while !lacking.is_empty() && *budget > 0 {
         let asked: Vec<_> = lacking.drain(..lacking.len().min(RECORD_BATCH)).collect();
         let records = match ask(
             peer,
@@ -213,12 +251,13 @@ async fn pull(
         if !records.is_empty() {
             open.into_iter().rev().for_each(|hash| lacking.push_front(hash));
         }
-        budget = budget.saturating_sub(bytes);
+        *budget = budget.saturating_sub(bytes);
         let merged = ledger.merge(records).await?;
         summary.pulled += merged.added.len();
+        skipped.extend(merged.skipped);
         note(summary, merged.refused);
     }
-    Ok(())
+    Ok(skipped)
 }
 
 async fn push(

@@ -1,6 +1,7 @@
 //! What everybody else holds of the ledger. Calls wait for the sync; `view` and `root` are as of the last one.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{
         Arc, OnceLock,
@@ -40,6 +41,8 @@ pub struct MergeSummary {
     pub added: Vec<RecordHash>,
     /// One reason for each that was not believed.
     pub refused: Vec<String>,
+    /// By authors that are not known, or not yet, as ones who may write them; not kept.
+    pub skipped: Vec<RecordHash>,
 }
 
 /// The ledger of this node; the thread behind it ends with its last handle, or by [`LedgerHandle::close`].
@@ -137,16 +140,27 @@ impl LedgerHandle {
             .await
             .map_err(|_| self.closed())?;
         let mut summary = MergeSummary {
-            added: Vec::new(),
             refused,
+            ..MergeSummary::default()
         };
-        while !records.is_empty() {
-            let rest = records.split_off(records.len().min(RECORD_BATCH));
-            let batch = std::mem::replace(&mut records, rest);
-            let part = self.ask(|answer| Operation::Merge(batch, answer)).await?;
-            summary.added.extend(part.added);
-            summary.refused.extend(part.refused);
+        // The admission of an author may be in a later transaction than its records.
+        loop {
+            let tried = records.len();
+            let mut skipped = BTreeSet::new();
+            for batch in records.chunks(RECORD_BATCH) {
+                let part = self
+                    .ask(|answer| Operation::Merge(batch.to_vec(), answer))
+                    .await?;
+                summary.added.extend(part.added);
+                summary.refused.extend(part.refused);
+                skipped.extend(part.skipped);
+            }
+            records.retain(|record| skipped.contains(&record.hash()));
+            if tried <= RECORD_BATCH || records.len() == tried {
+                break;
+            }
         }
+        summary.skipped = records.iter().map(Record::hash).collect();
         Ok(summary)
     }
 

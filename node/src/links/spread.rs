@@ -32,6 +32,8 @@ const PUSH_WAIT: Duration = Duration::from_secs(10);
 const APART: Duration = Duration::from_secs(1);
 /// Every pair compares at least so often (FORMATS, "Numbers").
 const EVERY: Duration = Duration::from_secs(60);
+/// Most doublings of that time for a pair whose comparisons bring nothing because one side refuses what the other has.
+const DOUBLINGS: u32 = 6;
 /// How often digests that others announce are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long one comparison may take.
@@ -82,7 +84,7 @@ pub async fn spread(rooms: Arc<Rooms>, mut stop: watch::Receiver<bool>) {
     let mut added = rooms.ledger.added();
     let mut events = rooms.transport.events();
     let mut tasks = JoinSet::new();
-    let mut compared: BTreeMap<NodeId, Instant> = BTreeMap::new();
+    let mut compared: BTreeMap<NodeId, Pace> = BTreeMap::new();
     let mut tick = tokio::time::interval(LOOK);
     let mut running = BTreeSet::new();
     loop {
@@ -98,8 +100,11 @@ pub async fn spread(rooms: Arc<Rooms>, mut stop: watch::Receiver<bool>) {
                 compare_due(&rooms, &mut compared, &mut running, &mut tasks);
             },
             Some(done) = tasks.join_next() => {
-                if let Ok(Some(node)) = done {
+                if let Ok(Some((node, fruitless))) = done {
                     running.remove(&node);
+                    if let Some(pace) = compared.get_mut(&node) {
+                        pace.note(fruitless);
+                    }
                 }
             }
             _ = tick.tick() => {
@@ -111,8 +116,33 @@ pub async fn spread(rooms: Arc<Rooms>, mut stop: watch::Receiver<bool>) {
     tasks.shutdown().await;
 }
 
+/// When a pair compared last, and how often in a row for nothing.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    last: Instant,
+    fruitless: u32,
+}
+
+impl Pace {
+    fn note(&mut self, fruitless: bool) {
+        self.fruitless = if fruitless {
+            (self.fruitless + 1).min(DOUBLINGS)
+        } else {
+            0
+        };
+    }
+
+    fn is_due(&self, differs: bool) -> bool {
+        let age = self.last.elapsed();
+        age >= EVERY || (differs && age >= APART * 2_u32.pow(self.fruitless))
+    }
+}
+
+/// What a task leaves: of a comparison, with whom, and whether it was for nothing.
+type Done = Option<(NodeId, bool)>;
+
 /// Passes on what others wrote; a node's own records are pushed by whoever wrote them, who waits for the answers.
-fn relay(rooms: &Arc<Rooms>, records: &[Record], tasks: &mut JoinSet<Option<NodeId>>) {
+fn relay(rooms: &Arc<Rooms>, records: &[Record], tasks: &mut JoinSet<Done>) {
     let foreign: Vec<&Record> = records
         .iter()
         .filter(|record| record.author() != rooms.node)
@@ -140,9 +170,9 @@ fn relay(rooms: &Arc<Rooms>, records: &[Record], tasks: &mut JoinSet<Option<Node
 /// Compares with every peer whose announced digest differs, and with each once in a while.
 fn compare_due(
     rooms: &Arc<Rooms>,
-    compared: &mut BTreeMap<NodeId, Instant>,
+    compared: &mut BTreeMap<NodeId, Pace>,
     running: &mut BTreeSet<NodeId>,
-    tasks: &mut JoinSet<Option<NodeId>>,
+    tasks: &mut JoinSet<Done>,
 ) {
     let table = rooms.discovery.table();
     let root = rooms.ledger.root();
@@ -151,26 +181,34 @@ fn compare_due(
             .borrow()
             .record(&peer)
             .is_some_and(|record| record.ledger != root);
-        let age = compared.get(&peer).map(Instant::elapsed);
-        let due = age.is_none_or(|age| age >= EVERY || (differs && age >= APART));
+        let pace = compared.get(&peer).copied();
+        let due = pace.is_none_or(|pace| pace.is_due(differs));
         if !due || tasks.len() >= TASKS || !running.insert(peer) {
             continue;
         }
-        compared.insert(peer, Instant::now());
+        let pace = Pace {
+            last: Instant::now(),
+            fruitless: pace.map_or(0, |pace| pace.fruitless),
+        };
+        compared.insert(peer, pace);
         let rooms = rooms.clone();
         tasks.spawn(async move {
             let of = PeerOf {
                 rooms: rooms.clone(),
                 node: peer,
             };
+            let mut fruitless = false;
             match tokio::time::timeout(EXCHANGE_WAIT, ledger::exchange(&rooms.ledger, &of)).await {
-                Ok(Ok(summary)) => tracing::debug!(peer = %peer.short(), ?summary, "compared"),
+                Ok(Ok(summary)) => {
+                    fruitless = summary.is_fruitless();
+                    tracing::debug!(peer = %peer.short(), ?summary, "compared");
+                }
                 Ok(Err(error)) => {
                     tracing::debug!(peer = %peer.short(), error = chain(&error), "not compared")
                 }
                 Err(_) => tracing::debug!(peer = %peer.short(), "a comparison took too long"),
             }
-            Some(peer)
+            Some((peer, fruitless))
         });
     }
 }

@@ -9,4 +9,4 @@ pub mod server;
 pub mod views;
 
 pub use client::{Client, ClientError};
-pub use request::{LocalReply, LocalRequest};
+pub use request::{LocalReply, LocalRequest, Password};

@@ -11,13 +11,14 @@ use pacmesh_protocol::{
     names::{Architecture, MeshName, PackageName, RepositoryName},
     roles::Roles,
 };
-use pacmesh_signing::backup::Passphrase;
+use pacmesh_signing::{account::Access, backup::Passphrase};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::marks::{BuildMark, LogMark};
 use super::views::{
     BuildEvent, CheckView, InitView, InviteView, JobView, JoinView, NodeView, PackageView, PacmanView,
-    RestoreView, SignerView, StatusView,
+    RestoreView, SignerView, StatusView, UserView,
 };
 
 /// Greatest length of a chunk of a stream, in bytes.
@@ -46,6 +47,8 @@ pub enum LocalRequest {
         expires: Duration,
         /// For how many nodes.
         uses: u32,
+        /// Contents of an exported authority key, or the recovery code.
+        authority: Option<String>,
     },
     /// `leave`
     Leave,
@@ -190,6 +193,57 @@ pub enum LocalRequest {
         /// Hold, else release.
         hold: bool,
     },
+    /// `user add`
+    AddUser {
+        /// Its name.
+        name: String,
+        /// What it may do.
+        access: Access,
+        /// As typed.
+        password: Password,
+    },
+    /// `user remove`
+    RemoveUser {
+        /// Its name.
+        name: String,
+    },
+    /// `user list`
+    Users,
+}
+
+/// A password on its way to its hash: wiped when dropped, shown nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// As typed.
+    pub fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    /// For hashing.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl From<Password> for String {
+    fn from(password: Password) -> Self {
+        password.0.as_str().to_owned()
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(..)")
+    }
 }
 
 /// What `node` does.
@@ -206,14 +260,14 @@ pub enum NodeAction {
     },
     /// Cut off for ever; signed by the authority's key (in this home, or brought along).
     Revoke {
-        /// Contents of an exported authority key.
+        /// Contents of an exported authority key, or the recovery code.
         authority: Option<String>,
         /// As with `Suspend`.
         quarantine_since_ms: Option<u64>,
     },
     /// Lifts a suspension; signed by the authority's key.
     Reinstate {
-        /// Contents of an exported authority key.
+        /// Contents of an exported authority key, or the recovery code.
         authority: Option<String>,
     },
 }
@@ -285,4 +339,6 @@ pub enum LocalReply {
     BuildMark(Box<BuildMark>),
     /// So much of a log came; to be given back where the answer breaks off.
     LogMark(LogMark),
+    /// To `Users`.
+    Users(Vec<UserView>),
 }

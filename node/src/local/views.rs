@@ -297,3 +297,11 @@ pub struct PacmanView {
     /// To be signed locally.
     pub fingerprints: Vec<String>,
 }
+/// A user of the HTTP side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserView {
+    /// Its name.
+    pub name: String,
+    /// `full`, `reporter` or `read`.
+    pub role: String,
+}

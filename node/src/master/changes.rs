@@ -7,7 +7,8 @@ use pacmesh_protocol::{
     ids::{JobId, NodeId, RequestId},
     ledger::{
         kinds::{
-            JobState, JobV1, MemberV1, PackageKey, ReleaseV1, SettingV1, SignerV1, SourceKey, SourceV1, Value,
+            JobState, JobV1, MemberV1, Origin, PackageKey, ReleaseV1, SettingV1, SignerV1, SourceKey,
+            SourceV1, Value,
         },
         record::Entry,
         view::View,
@@ -18,7 +19,7 @@ use pacmesh_protocol::{
 };
 use pacmesh_signing::Certificate;
 
-use super::{horizon, publish};
+use super::{horizon, notes, publish};
 use crate::settings::{self, Settings};
 
 /// What a change writes, and which jobs it is about.
@@ -26,8 +27,6 @@ use crate::settings::{self, Settings};
 pub(super) struct Planned {
     pub(super) entries: Vec<Entry>,
     pub(super) jobs: Vec<AcceptedJob>,
-    /// Jobs that the schedule is to stop; their end is recorded by it.
-    pub(super) cancelled: Vec<JobId>,
 }
 
 /// Whether `origin` may ask for this; the text says who may.
@@ -41,15 +40,19 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
         | Change::CancelJob { .. }
         | Change::RetryJob { .. }
         | Change::Remove { .. }
-        | Change::Hold { .. } => &[Role::Client, Role::Master],
+        | Change::Hold { .. }
+        | Change::Upload { .. }
+        | Change::Note { .. } => &[Role::Client, Role::Master],
         // A node may edit itself: leave, take another name, give roles up.
         Change::EditMember { node, .. } if node == origin => &Role::ALL,
-        Change::Set { .. } | Change::EditMember { .. } | Change::Signer { .. } | Change::Lead { .. } => {
-            &[Role::Master]
-        }
+        Change::Set { .. }
+        | Change::EditMember { .. }
+        | Change::Signer { .. }
+        | Change::Lead { .. }
+        | Change::Seal { .. } => &[Role::Master],
     };
     if needed.iter().any(|role| member.roles.has(*role)) {
-        return Ok(());
+        return check_seniority(view, origin, change);
     }
     let words: Vec<_> = needed.iter().map(|role| role.name()).collect();
     Err(format!(
@@ -60,7 +63,32 @@ pub(super) fn check_rights(view: &View, origin: &NodeId, change: &Change) -> Res
     ))
 }
 
-/// Plans every change but submissions.
+/// What is said about another master counts only from a senior (FORMATS, "Admission, seats and verdicts").
+fn check_seniority(view: &View, origin: &NodeId, change: &Change) -> Result<(), String> {
+    let Change::EditMember { node, .. } = change else {
+        return Ok(());
+    };
+    let seats = view.master_capable();
+    let of = |node: &NodeId| seats.get(node).map(|seat| (*seat, *node));
+    match of(node).filter(|_| node != origin) {
+        Some(subject) if !is_senior(of(origin), subject) => {
+            let name = view
+                .member(node)
+                .map_or(node.short(), |member| member.name.to_string());
+            Err(format!(
+                "{name} is senior to the machine where this was typed: type it on {name}, or use 'pacmesh node revoke {name} --authority FILE'"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a seat stands before another; without one nobody is senior to anybody.
+fn is_senior<S: Ord>(own: Option<S>, subject: S) -> bool {
+    own.is_some_and(|own| own < subject)
+}
+
+/// Plans every change but submissions, hand-overs and cancellations.
 pub(super) fn plan(
     view: &View,
     mesh: pacmesh_protocol::ids::MeshId,
@@ -68,11 +96,10 @@ pub(super) fn plan(
     request: RequestId,
 ) -> Result<Planned, String> {
     let planned = match change {
-        Change::Submit { .. } | Change::Lead { .. } => {
+        Change::Submit { .. } | Change::Lead { .. } | Change::CancelJob { .. } | Change::Upload { .. } => {
             return Err("this change is not planned here".to_owned());
         }
         Change::Rebuild { repository, bases } => rebuild(view, mesh, repository.as_ref(), bases, request),
-        Change::CancelJob { job } => return cancel(view, *job),
         Change::RetryJob { job } => return retry(view, *job),
         Change::Remove { repository, names } => return remove(view, repository.as_ref(), names),
         Change::Hold {
@@ -111,6 +138,8 @@ pub(super) fn plan(
             certificate,
             distrusted,
         } => return signer(view, certificate, *distrusted),
+        Change::Seal { name, seen, secret } => return notes::seal(view, name, *seen, secret.as_ref()),
+        Change::Note { notes, .. } => return notes::write_down(view, notes),
     };
     planned.map_err(|error| error.to_string())
 }
@@ -155,7 +184,8 @@ fn rebuild(
     let mut planned = Planned::default();
     for base in bases {
         let last: Vec<(JobId, JobV1)> = view.last_jobs_of(base, repository);
-        for (_, old) in last {
+        // Nobody here can build what somebody brought.
+        for (_, old) in last.into_iter().filter(|(_, old)| old.origin != Origin::Upload) {
             let mut job = JobV1 {
                 generation: 0,
                 state: JobState::Queued,
@@ -182,7 +212,8 @@ fn find(view: &View, id: JobId) -> Result<&JobV1, String> {
         .ok_or_else(|| format!("there is no job {}: see 'pacmesh jobs --all'", id.short()))
 }
 
-fn cancel(view: &View, id: JobId) -> Result<Planned, String> {
+/// The open job that is to be cancelled.
+pub(super) fn cancellable(view: &View, id: JobId) -> Result<AcceptedJob, String> {
     let job = find(view, id)?;
     if job.state != JobState::Queued {
         return Err(format!(
@@ -190,20 +221,18 @@ fn cancel(view: &View, id: JobId) -> Result<Planned, String> {
             job.base
         ));
     }
-    let jobs = vec![AcceptedJob {
+    Ok(AcceptedJob {
         job: id,
         base: job.base.clone(),
         known: true,
-    }];
-    Ok(Planned {
-        jobs,
-        cancelled: vec![id],
-        ..Planned::default()
     })
 }
 
 fn retry(view: &View, id: JobId) -> Result<Planned, String> {
     let job = find(view, id)?;
+    if job.origin == Origin::Upload {
+        return Err(format!("{} was not built here: upload it again", job.base));
+    }
     match job.state {
         JobState::Queued => return Err(format!("{} is queued or running already", job.base)),
         JobState::Published => {
@@ -224,7 +253,6 @@ fn retry(view: &View, id: JobId) -> Result<Planned, String> {
     Ok(Planned {
         entries: vec![entry],
         jobs,
-        cancelled: Vec::new(),
     })
 }
 
@@ -347,4 +375,17 @@ fn signer(view: &View, certificate: &[u8], distrusted: bool) -> Result<Planned, 
     value.entry(&fingerprint).map(one).map_err(|error| {
         format!("the certificate cannot be recorded ({error}): export it minimal, 'gpg --export-options export-minimal'")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv6_only_a_senior_says_something_about_a_master() {
+        assert!(is_senior(Some(0), 1));
+        assert!(!is_senior(Some(1), 0));
+        assert!(!is_senior(Some(1), 1));
+        assert!(!is_senior(None, 0));
+    }
 }

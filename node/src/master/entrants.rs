@@ -8,6 +8,7 @@ use pacmesh_protocol::{
         record::{Entry, ReignId},
         view::View,
     },
+    roles::Roles,
     signed::Signed,
 };
 use pacmesh_signing::membership::{Entrant, extend, judge_knock};
@@ -98,7 +99,7 @@ async fn come_back(
     let value = MemberV1 {
         edit: member.edit + 1,
         name: knock.knock.name.clone(),
-        roles: member.roles,
+        roles: roles_after_return(member.roles, entrant.terms.roles)?,
         left: false,
     };
     let mut entries = vec![value.entry(&member.id).map_err(|error| error.to_string())?];
@@ -109,6 +110,16 @@ async fn come_back(
         .await
         .map(drop)
         .map_err(|error| chain(&error))
+}
+
+/// What a node is that comes back: what its token says, which may not be more than it was, since roles only shrink.
+fn roles_after_return(before: Roles, token: Roles) -> Result<Roles, String> {
+    if token.within(before) {
+        return Ok(token);
+    }
+    Err(format!(
+        "this node was a member with the roles {before}, and comes back with no more: ask for a token for these, or move its home away to join as a new node"
+    ))
 }
 
 fn entries(view: &View, knock: &CarriedKnock, entrant: &Entrant) -> Result<Vec<Entry>, CodecError> {
@@ -151,5 +162,22 @@ fn closing(view: &View, knock: &CarriedKnock, entrant: &Entrant) -> Result<Optio
 fn refused(reason: &str) -> KnockReply {
     KnockReply::Refused {
         reason: reason.chars().take(500).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pacmesh_protocol::roles::Role;
+
+    use super::*;
+
+    #[test]
+    fn inv6_who_comes_back_gets_what_the_token_says_and_never_more_than_before() {
+        let peer = Roles::of(Role::ALL);
+        let guest = Roles::of([Role::Worker]);
+        assert_eq!(roles_after_return(peer, peer), Ok(peer));
+        assert_eq!(roles_after_return(peer, guest), Ok(guest));
+        let said = roles_after_return(guest, peer).expect_err("more than before");
+        assert!(said.contains("the roles worker,"), "{said}");
     }
 }

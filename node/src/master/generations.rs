@@ -46,7 +46,7 @@ impl Pace {
         now: Instant,
     ) -> (Vec<(GenerationKey, Index)>, Option<Instant>) {
         let (mut due, mut again) = (Vec::new(), None::<Instant>);
-        for key in places(view) {
+        for key in Settings(view).places() {
             let index = index_of(view, &key);
             let Ok(bytes) = index.encode() else { continue };
             let digest = Digest::of(&bytes);
@@ -72,18 +72,6 @@ impl Pace {
     pub(super) fn ended(&mut self, key: &GenerationKey) {
         self.running.remove(key);
     }
-}
-
-fn places(view: &View) -> Vec<GenerationKey> {
-    let settings = Settings(view);
-    let places = settings.repositories().into_iter().flat_map(|repository| {
-        let arches = Settings(view).arches(&repository);
-        arches.into_iter().map(move |arch| GenerationKey {
-            repository: repository.clone(),
-            arch,
-        })
-    });
-    places.collect()
 }
 
 fn index_of(view: &View, key: &GenerationKey) -> Index {

@@ -12,11 +12,13 @@ mod generations;
 mod handle;
 mod horizon;
 mod leader;
+mod notes;
 mod publish;
 mod reign;
 mod relay;
 mod repair;
 mod submit;
+mod upload;
 mod verify;
 
 pub(crate) use carry::bring_knock;
@@ -27,7 +29,6 @@ pub use reign::{ReignDriver, ReignError};
 pub(crate) use relay::{ask_master, bring_change, is_in_reach, log_beyond, run_errand};
 pub use repair::{copies_state, copy_sole};
 pub(crate) use submit::find_node;
-pub(crate) use verify::keyring;
 
 use std::time::Duration;
 

@@ -1,11 +1,13 @@
 //! Ends of jobs as records: a publication with its bindings and packages, a failure, a cancellation.
 
+use std::collections::BTreeSet;
+
 use pacmesh_protocol::{
     codec::CodecError,
-    ids::{JobId, NodeId},
+    ids::{Digest, JobId, NodeId},
     ledger::{
         kinds::{BindingKey, BindingV1, JobEnd, JobState, JobV1, PackageKey, PackageV1, ReleaseV1, Value},
-        record::Entry,
+        record::{Entry, VALUE_LIMIT},
         view::View,
     },
     names::Architecture,
@@ -15,6 +17,8 @@ use pacmesh_protocol::{
 use super::verify::{Verified, VerifiedPackage};
 use crate::settings::Settings;
 
+/// What the length of a list may need more once it is not empty (bincode writes up to 250 as one byte).
+const COUNT_BYTES: usize = 8;
 /// Longest error text that is recorded, in characters.
 const ERROR_LENGTH: usize = 500;
 
@@ -45,37 +49,45 @@ pub(super) fn publication(
     let mut ended = job.clone();
     ended.state = JobState::Published;
     ended.end = Some(end_of(worker, attempts, report));
-    let mut entries = vec![ended.entry(&id)?];
-    let arches = Settings(view).arches(&job.repository);
+    let mut entries = vec![fitting(id, ended)?];
     for package in &verified.packages {
-        let Some(package) = with_bound_bytes(view, package)? else {
-            continue;
-        };
-        let file = &package.built.file;
-        let binding = BindingKey {
-            name: file.name().clone(),
-            version: file.version().clone(),
-            arch: file.arch().clone(),
-        };
-        entries.push(
-            BindingV1 {
-                archive: package.built.archive,
-            }
-            .entry(&binding)?,
-        );
-        let places: Vec<Architecture> = if file.arch().is_any() {
-            arches.clone()
-        } else {
-            vec![file.arch().clone()]
-        };
-        for arch in places {
-            let key = PackageKey {
-                repository: job.repository.clone(),
-                arch,
-                name: file.name().clone(),
-            };
-            entries.push(package_value(view, &key, id, job, worker, &package).entry(&key)?);
+        if let Some(package) = with_bound_bytes(view, package)? {
+            entries.extend(release(view, id, job, worker, &package)?);
         }
+    }
+    Ok(entries)
+}
+
+/// A package enters: its name is bound, and it stands in every database that it is for.
+pub(super) fn release(
+    view: &View,
+    id: JobId,
+    job: &JobV1,
+    worker: NodeId,
+    package: &VerifiedPackage,
+) -> Result<Vec<Entry>, CodecError> {
+    let file = &package.built.file;
+    let binding = BindingKey {
+        name: file.name().clone(),
+        version: file.version().clone(),
+        arch: file.arch().clone(),
+    };
+    let bound = BindingV1 {
+        archive: package.built.archive,
+    };
+    let mut entries = vec![bound.entry(&binding)?];
+    let places: Vec<Architecture> = if file.arch().is_any() {
+        Settings(view).arches(&job.repository)
+    } else {
+        vec![file.arch().clone()]
+    };
+    for arch in places {
+        let key = PackageKey {
+            repository: job.repository.clone(),
+            arch,
+            name: file.name().clone(),
+        };
+        entries.push(package_value(view, &key, id, job, worker, package).entry(&key)?);
     }
     Ok(entries)
 }
@@ -151,7 +163,28 @@ pub(super) fn failure(
         error: error.chars().take(ERROR_LENGTH).collect(),
     };
     ended.end = report.map(|(worker, report)| end_of(*worker, attempts, report));
-    Ok(vec![ended.entry(&id)?])
+    Ok(vec![fitting(id, ended)?])
+}
+
+/// The entry of an ended job. A build root may see more packages than a value has room for (32 bytes each): then those
+/// with the least digests are named, so that two masters say the same.
+fn fitting(id: JobId, mut job: JobV1) -> Result<Entry, CodecError> {
+    let whole = job.entry(&id);
+    let Some(end) = &mut job.end else { return whole };
+    if !matches!(whole, Err(CodecError::TooLong { .. })) {
+        return whole;
+    }
+    let inputs: BTreeSet<Digest> = end.inputs.drain(..).collect();
+    let all = inputs.len();
+    let room = VALUE_LIMIT.saturating_sub(job.entry(&id)?.value.len() + COUNT_BYTES);
+    if let Some(end) = &mut job.end {
+        end.inputs = inputs.into_iter().take(room / size_of::<Digest>()).collect();
+        tracing::warn!(
+            job = %id.short(), base = %job.base, all, named = end.inputs.len(),
+            "the record names only a part of what was in the build root: a change of the rest is not seen to concern it"
+        );
+    }
+    job.entry(&id)
 }
 
 /// The cancellation of a job.
@@ -172,4 +205,109 @@ pub(super) fn removal(view: &View, keys: &[PackageKey]) -> Result<Vec<Entry>, Co
             .entry(key)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pacmesh_protocol::{
+        ledger::{
+            kinds::{BuildOptions, Deliver, Origin},
+            record::ReignId,
+        },
+        work::{Fence, Outcome, Stage},
+    };
+
+    use super::*;
+
+    fn job() -> JobV1 {
+        JobV1 {
+            generation: 0,
+            state: JobState::Queued,
+            repository: "farm".parse().unwrap(),
+            arch: "x86_64".parse().unwrap(),
+            base: "foo".parse().unwrap(),
+            version: "1-1".parse().unwrap(),
+            tree: Digest([1; 32]),
+            origin: Origin::Directory,
+            options: BuildOptions::default(),
+            nonce: None,
+            makepkg_conf: Digest([2; 32]),
+            snapshot: None,
+            environment: "arch:clean".parse().unwrap(),
+            epoch: 1,
+            day: 0,
+            submitter: NodeId([1; 32]),
+            submitted_ms: 1,
+            deliver: Deliver::Repository,
+            end: None,
+        }
+    }
+
+    fn digests(count: u32) -> Vec<Digest> {
+        (0..count)
+            .map(|number| Digest::of(&number.to_be_bytes()))
+            .collect()
+    }
+
+    /// The end that is recorded of an attempt whose build root saw `inputs`.
+    fn recorded(inputs: Vec<Digest>) -> JobEnd {
+        let report = Report {
+            job: JobId([1; 32]),
+            generation: 0,
+            fence: Fence {
+                reign: ReignId {
+                    term: 1,
+                    node: NodeId([1; 32]),
+                    incarnation: 1,
+                },
+                number: 1,
+            },
+            stage: Stage::Done,
+            version: None,
+            srcinfo: None,
+            outcome: Outcome::Cancelled,
+            log: Some(Digest([3; 32])),
+            inputs,
+            environment: "arch:clean".parse().unwrap(),
+            started_ms: 1,
+        };
+        let verified = Verified {
+            packages: Vec::new(),
+            copies: crate::master::Copies::default(),
+        };
+        let worker = NodeId([2; 32]);
+        let entries = publication(
+            &View::default(),
+            report.job,
+            &job(),
+            worker,
+            1,
+            &report,
+            &verified,
+        );
+        let (_, published) = JobV1::read(&entries.unwrap()[0]).unwrap();
+        let error = "x".repeat(ERROR_LENGTH);
+        let report = (worker, Box::new(report));
+        let class = FailureClass::Build;
+        failure(report.1.job, &job(), class, &error, 1, Some(&report)).unwrap();
+        published.end.unwrap()
+    }
+
+    #[test]
+    fn inv4_a_build_root_with_more_packages_than_a_record_holds_ends_its_job_all_the_same() {
+        let mut backwards = digests(600);
+        backwards.reverse();
+        let end = recorded(digests(600));
+        assert_eq!(end, recorded(backwards));
+        assert!((450..600).contains(&end.inputs.len()), "{}", end.inputs.len());
+        assert_eq!(end.log, Some(Digest([3; 32])));
+        let mut least = digests(600);
+        least.sort();
+        assert_eq!(end.inputs, least[..end.inputs.len()]);
+    }
+
+    #[test]
+    fn inputs_that_fit_are_all_recorded_as_they_were_told() {
+        assert_eq!(recorded(digests(300)).inputs, digests(300));
+    }
 }

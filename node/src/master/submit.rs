@@ -7,7 +7,8 @@ use std::{
 };
 
 use pacmesh_protocol::{
-    ids::{Digest, JobId, NodeId},
+    codec::CodecError,
+    ids::{Digest, JobId, NodeId, RequestId},
     ledger::{
         kinds::{BuildOptions, Deliver, JobState, JobV1, SettingV1, SourceKey, SourceV1, Value},
         record::{Entry, ReignId},
@@ -210,7 +211,12 @@ pub(super) async fn probe_one(
     // This node has the tree already.
     able.sort_by_key(|worker| (worker.capability.node != rooms.node, worker.load));
     let mut last = format!("no worker with the environment {environment} is in reach: start one");
+    // A successor that keeps no trees may not have it; a worker may have one only from its master before it has the job.
+    if !rooms.obtain(&[tree], &[]).await.is_empty() {
+        return Err("the source is out of reach: start a machine with the role storage".to_owned());
+    }
     for worker in able {
+        let _reading = rooms.sources.reading(worker.capability.node, tree);
         let request = Request::Probe {
             reign,
             tree,
@@ -264,7 +270,7 @@ pub(super) fn accept(
     for (source, probes) in sources.iter().zip(&probed.probes) {
         for (arch, probe) in probes {
             let job = new_job(view, probed, source, *options, arch, probe);
-            let (id, known) = queue(rooms, view, &job, &mut accepted.entries)?;
+            let (id, known) = queue(rooms, view, probed.carried.request, &job, &mut accepted.entries)?;
             if seen.insert(id) {
                 accepted.jobs.push(AcceptedJob {
                     job: id,
@@ -368,23 +374,72 @@ fn new_job(
     }
 }
 
-/// Queues a job that is new, failed or cancelled; the same request twice is one job.
-fn queue(rooms: &Rooms, view: &View, job: &JobV1, entries: &mut Vec<Entry>) -> Result<(JobId, bool), String> {
-    let text = |error: pacmesh_protocol::codec::CodecError| error.to_string();
+/// Queues a job that is new, failed or cancelled, or whose packages others have replaced or removed since; what is open
+/// or in force already is one job with it.
+fn queue(
+    rooms: &Rooms,
+    view: &View,
+    request: RequestId,
+    job: &JobV1,
+    entries: &mut Vec<Entry>,
+) -> Result<(JobId, bool), String> {
+    let text = |error: CodecError| error.to_string();
     let id = job.id(rooms.mesh).map_err(text)?;
-    let known = match view.job(&id) {
+    match view.job(&id) {
         None => {
             entries.push(job.entry(&id).map_err(text)?);
-            false
+            Ok((id, false))
+        }
+        Some(old) if old.state == JobState::Published => {
+            let same = |other: &JobV1| {
+                JobV1 {
+                    nonce: None,
+                    ..other.clone()
+                }
+                .id(rooms.mesh)
+                .is_ok_and(|other| other == id)
+            };
+            if let Some(standing) = standing(view, job, same) {
+                return Ok((standing, true));
+            }
+            let again = JobV1 {
+                nonce: Some(request),
+                ..job.clone()
+            };
+            let id = again.id(rooms.mesh).map_err(text)?;
+            let known = view.job(&id).is_some();
+            if !known {
+                entries.push(again.entry(&id).map_err(text)?);
+            }
+            Ok((id, known))
         }
         Some(old) => {
             if matches!(old.state, JobState::Failed { .. } | JobState::Cancelled) {
                 entries.push(requeued(old).entry(&id).map_err(text)?);
             }
-            true
+            Ok((id, true))
         }
-    };
-    Ok((id, known))
+    }
+}
+
+/// The job of the same content that is open, or that made all packages of its base that are in force.
+fn standing(view: &View, job: &JobV1, same: impl Fn(&JobV1) -> bool) -> Option<JobId> {
+    let alike = |other: &&JobV1| other.base == job.base && other.repository == job.repository && same(other);
+    let open = view
+        .jobs()
+        .find(|(_, other)| other.state == JobState::Queued && alike(other));
+    if let Some((id, _)) = open {
+        return Some(*id);
+    }
+    let mut makers = view
+        .all_releases()
+        .filter(|(key, release)| release.base == job.base && key.repository == job.repository)
+        .filter(|(key, _)| job.arch.is_any() || key.arch == job.arch)
+        .map(|(_, release)| release.job)
+        .peekable();
+    let first = *makers.peek()?;
+    let stands = |maker: JobId| view.job(&maker).as_ref().is_some_and(alike);
+    makers.all(stands).then_some(first)
 }
 
 fn tracked(

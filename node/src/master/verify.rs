@@ -19,6 +19,7 @@ use crate::{
     blobs::BlobStore,
     clock,
     error::chain,
+    keyrings,
     master::Copies,
     repository::{archive, meta::PackageMeta},
     rooms::Rooms,
@@ -42,6 +43,8 @@ pub(super) struct Verified {
 pub(super) struct VerifiedPackage {
     /// As reported, and found true.
     pub(super) built: BuiltPackage,
+    /// The base that it says it belongs to.
+    pub(super) base: PackageName,
     /// Who signed it.
     pub(super) signer: Option<Fingerprint>,
     /// Blob of its metadata.
@@ -77,10 +80,20 @@ pub(super) async fn verify(
         )));
     }
     let view = rooms.ledger.view();
-    let (keyring, demand) = (Arc::new(keyring(&view)), Settings(&view).verify());
+    let (keyring, demand) = (Arc::new(keyrings::all(&view)), Settings(&view).verify());
     let mut packages = Vec::new();
     for package in built {
-        let checked = check(&rooms.blobs, package.clone(), keyring.clone(), demand).await?;
+        let mut checked = check(&rooms.blobs, package.clone(), keyring.clone(), demand).await?;
+        if checked.base != probe.base {
+            return Err(mismatch(format!(
+                "{} says that it is of the base {}, and its PKGBUILD is {}: see pkgbase",
+                package.file, checked.base, probe.base
+            )));
+        }
+        if keyrings::is_guest(&view, &worker) {
+            sign_instead(rooms, &keyring, &mut checked).await?;
+            blobs.extend(checked.built.signature);
+        }
         blobs.push(checked.meta);
         packages.push(checked);
     }
@@ -94,16 +107,38 @@ pub(super) async fn verify(
     Ok(Verified { packages, copies })
 }
 
-/// All certificates of the mesh, with their trust.
-pub(crate) fn keyring(view: &pacmesh_protocol::ledger::view::View) -> Keyring {
-    let entries = view
-        .signers()
-        .map(|(fingerprint, signer)| (*fingerprint, signer.certificate.as_slice(), signer.distrusted));
-    let (keyring, unreadable) = Keyring::from_entries(entries);
-    for error in unreadable {
-        tracing::warn!(%error, "a certificate of the mesh cannot be read");
+/// Replaces the signature of a guest, whose key no client knows, by this node's own.
+async fn sign_instead(
+    rooms: &Rooms,
+    keyring: &Keyring,
+    package: &mut VerifiedPackage,
+) -> Result<(), VerifyError> {
+    let key = rooms.keys.package.clone();
+    let signer = key.fingerprint();
+    if !keyring.is_trusted(&signer) {
+        return Err(VerifyError::Mismatch(
+            "a guest's signature is replaced by the master's, whose key is not trusted: have another node lead with 'pacmesh lead'"
+                .to_owned(),
+        ));
     }
-    keyring
+    let failed = |error: String| VerifyError::Unreachable(format!("it cannot be signed: {error}"));
+    let path = rooms
+        .blobs
+        .path(&package.built.archive)
+        .ok_or_else(|| failed("the archive vanished".to_owned()))?;
+    let signed = tokio::task::spawn_blocking(move || {
+        let archive = File::open(path).map_err(|error| error.to_string())?;
+        key.sign_detached(archive, clock::wall_ms() / 1000)
+            .map_err(|error| chain(&error))
+    });
+    let signature = signed
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(failed)?;
+    let kept = rooms.blobs.own().put_bytes(signature).await;
+    package.built.signature = Some(kept.map_err(|error| failed(chain(&error)))?);
+    package.signer = Some(signer);
+    Ok(())
 }
 
 /// Published are exactly the names of the probe, and `-debug` (DESIGN, "Building").
@@ -145,7 +180,8 @@ fn check_names(built: &[BuiltPackage], report: &Report, probe: &Probe) -> Result
     }
 }
 
-async fn check(
+/// Reads an archive, and judges what was said of it and its signature.
+pub(super) async fn check(
     blobs: &BlobStore,
     built: BuiltPackage,
     keyring: Arc<Keyring>,
@@ -188,6 +224,7 @@ async fn check(
     let (meta, signer) = judged.map_err(VerifyError::Mismatch)?;
     let built_at = u64::try_from(meta.build_date).unwrap_or_default();
     let bytes = codec::encode(&meta, META_LIMIT).map_err(|error| VerifyError::Mismatch(error.to_string()))?;
+    let base = meta.base;
     let meta = blobs
         .own()
         .put_bytes(bytes)
@@ -195,6 +232,7 @@ async fn check(
         .map_err(|error| VerifyError::Unreachable(format!("its metadata cannot be kept: {error}")))?;
     Ok(VerifiedPackage {
         built,
+        base,
         signer,
         meta,
         built_at,

@@ -9,7 +9,7 @@ use pacmesh_protocol::{
     },
     roles::Roles,
 };
-use pacmesh_signing::{Authority, SecretsDir, Token, membership::TOKEN_ADDRESSES};
+use pacmesh_signing::{Authority, Token, membership::TOKEN_ADDRESSES};
 
 use super::MembershipError;
 use crate::clock;
@@ -27,13 +27,12 @@ pub struct Invited {
 
 /// Makes an invitation; `addresses` are those of members' transports, best first.
 pub fn invite(
-    secrets: &SecretsDir,
+    authority: &Authority,
     roles: Roles,
     expires: Duration,
     uses: u32,
     mut addresses: Vec<SocketAddr>,
 ) -> Result<Invited, MembershipError> {
-    let authority = Authority::load(secrets)?.ok_or(MembershipError::NoAuthority)?;
     let expires_ms = clock::wall_ms().saturating_add(expires.as_millis() as u64);
     let invitation = authority.invite(roles, expires_ms, uses)?;
     let value = InvitationV1 {

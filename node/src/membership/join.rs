@@ -164,6 +164,7 @@ async fn take_seat(
         },
         roles: admission
             .roles
+            .and(token.invitation().terms().roles)
             .iter()
             .map(Role::name)
             .map(str::to_owned)

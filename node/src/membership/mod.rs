@@ -1,5 +1,6 @@
 //! Entering a mesh: founding one, inviting, joining, and judging who stands at the door.
 
+mod authority;
 mod backup;
 mod found;
 mod gate;
@@ -7,6 +8,7 @@ mod invite;
 mod join;
 mod seat;
 
+pub use authority::authority;
 pub use backup::{back_up, back_up_from, backup_kept, has_backup, note_backup, restore};
 pub use found::found;
 pub use gate::DoorKeeper;
@@ -17,7 +19,12 @@ pub use seat::{Keys, Seat, Standing};
 use std::path::PathBuf;
 
 use pacmesh_protocol::{codec::CodecError, ledger::record::RecordError};
-use pacmesh_signing::{SecretError, backup::BackupError, membership::TokenError, openpgp::SignError};
+use pacmesh_signing::{
+    SecretError,
+    backup::BackupError,
+    membership::{RecoveryError, TokenError},
+    openpgp::SignError,
+};
 
 use crate::{blobs::BlobError, home::HomeError, ledger::LedgerError};
 
@@ -76,8 +83,13 @@ pub enum MembershipError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The authority key is not in this home.
-    #[error("the authority key is not in this home: type this where 'pacmesh init' was typed")]
+    #[error(
+        "the authority key is not in this home: type this where 'pacmesh init' was typed, or pass --authority FILE with the key or the recovery code"
+    )]
     NoAuthority,
+    /// What was brought along is no recovery code.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
     /// A key that was brought along is another mesh's.
     #[error("that authority key is another mesh's: bring the key of this one")]
     OtherAuthority,

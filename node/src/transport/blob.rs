@@ -33,6 +33,10 @@ pub(super) async fn serve(
     let (Ok(_of_peer), Ok(_of_all)) = permits else {
         return head(&mut send, &BlobHead::Busy).await;
     };
+    // It is not told that there is something: whoever asks on goes to somebody who may give it.
+    if !inner.service.may_have(link.peer, digest).await {
+        return head(&mut send, &BlobHead::Missing).await;
+    }
     let mut encoded = match inner.blobs.encode(digest, offset).await {
         Ok(Some(encoded)) => encoded,
         Ok(None) => return head(&mut send, &BlobHead::Missing).await,

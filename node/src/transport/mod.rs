@@ -30,7 +30,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use pacmesh_protocol::{
     entry::{CarriedKnock, Hello, KnockReply, Welcome},
-    ids::{JobId, NodeId},
+    ids::{Digest, JobId, NodeId},
     wire::{Reply, Request},
 };
 use zeroize::Zeroizing;
@@ -94,6 +94,9 @@ pub trait Service: Send + Sync {
         worker: NodeId,
         of: (JobId, u64, bool),
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, String>;
+
+    /// Whether `peer` is served this blob.
+    async fn may_have(&self, peer: NodeId, blob: Digest) -> bool;
 }
 
 /// What happened to the connection with a member.

@@ -44,6 +44,8 @@ pub(crate) struct Script {
     pub(crate) mesh: MeshId,
     pub(crate) incarnation: Incarnation,
     pub(crate) suspended: BTreeSet<NodeId>,
+    /// Blobs that a peer is not served.
+    pub(crate) kept_from: Vec<(NodeId, Digest)>,
     pub(crate) invites: bool,
     pub(crate) knocks: Vec<CarriedKnock>,
     pub(crate) verdict: KnockReply,
@@ -61,6 +63,7 @@ impl Default for Script {
             mesh: MeshId([7; 32]),
             incarnation: 1,
             suspended: BTreeSet::new(),
+            kept_from: Vec::new(),
             invites: false,
             knocks: Vec::new(),
             verdict: KnockReply::Wait,
@@ -160,6 +163,10 @@ impl Service for Double {
         (job, offset, follow): (JobId, u64, bool),
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, String> {
         self.log(peer, job, offset, follow).await
+    }
+
+    async fn may_have(&self, peer: NodeId, blob: Digest) -> bool {
+        self.script(|script| !script.kept_from.contains(&(peer, blob)))
     }
 }
 

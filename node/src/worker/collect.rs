@@ -50,7 +50,8 @@ async fn take(rooms: &Arc<Rooms>, archive: BuiltArchive) -> Result<BuiltPackage,
     })
 }
 
-async fn sign(rooms: &Arc<Rooms>, archive: &Digest) -> Result<Digest, String> {
+/// Signs an archive of the store in this node's name.
+pub(crate) async fn sign(rooms: &Arc<Rooms>, archive: &Digest) -> Result<Digest, String> {
     let path = rooms
         .blobs
         .path(archive)

@@ -33,6 +33,7 @@ mod stage;
 mod stopping;
 mod tidy;
 
+pub(crate) use collect::sign;
 pub use desk::WorkerHandle;
 pub use makepkg::DEFAULT_MAKEPKG_CONF;
 

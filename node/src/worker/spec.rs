@@ -109,11 +109,11 @@ pub struct InputArchive {
 /// What a stage may cost (FORMATS, "Numbers").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// A probe, and every other reading of metadata.
+    /// A probe.
     pub probe: Duration,
     /// *prepare* and *build*, each.
     pub build: Duration,
-    /// Between two outputs of *prepare* and *build*.
+    /// Between two outputs of *prepare* and *build*, and the reading of metadata within them.
     pub silence: Duration,
     /// The log over all stages, in bytes.
     pub log: u64,

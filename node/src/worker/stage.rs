@@ -259,9 +259,12 @@ impl Run<'_> {
         }
     }
 
+    /// Somebody waits for a probe; within a build, which gives way to all else on the machine, nobody does.
     const fn metadata_bounds(&self) -> Bounds {
+        let limits = &self.spec.limits;
+        let is_probe = matches!(self.stage, RunStage::Probe);
         Bounds {
-            total: self.spec.limits.probe,
+            total: if is_probe { limits.probe } else { limits.silence },
             silence: Duration::from_secs(3600),
             capture: Some(SRCINFO_LIMIT as usize),
         }

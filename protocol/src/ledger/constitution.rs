@@ -63,7 +63,7 @@ impl<'a> Authority<'a> {
             .ok()
     }
 
-    fn founding(&self, signed: &Signed, node: &NodeId) -> Option<FoundingV1> {
+    pub(super) fn founding(&self, signed: &Signed, node: &NodeId) -> Option<FoundingV1> {
         self.open(Purpose::Found, signed)
             .filter(|founding: &FoundingV1| founding.node == *node)
     }

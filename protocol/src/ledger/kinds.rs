@@ -1,6 +1,6 @@
 //! What records say: one frozen type per kind and version, with its key (FORMATS, "Kinds, keys and orders").
 //!
-//! Kinds 1 to 11 are in use; 12 to 15 are reserved for `user`, `sealed`, `patch` and `compat`.
+//! Kinds 1 to 11 are here, 13 and 15 in [`super::door`]; 12 and 14 are reserved for `user` and `patch`.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -45,11 +45,11 @@ pub enum Kind {
     Generation = 11,
     /// Reserved: a user of the HTTP side.
     User = 12,
-    /// Reserved: something encrypted to each master-capable member.
+    /// Something encrypted to each master-capable member.
     Sealed = 13,
     /// Reserved: a patch of a source.
     Patch = 14,
-    /// Reserved: the ahriman shim's own facts.
+    /// The ahriman shim's own facts.
     Compat = 15,
 }
 
@@ -335,7 +335,8 @@ pub struct JobEnd {
     pub version: Option<PackageVersion>,
     /// The log, compressed or not, as the worker kept it.
     pub log: Option<Digest>,
-    /// Archives that the build root saw, from this repository.
+    /// Archives that the build root saw, from this repository; where they do not fit into a value, those with the least
+    /// digests.
     pub inputs: Vec<Digest>,
     /// When the last attempt began, milliseconds since 1970; shown only.
     pub started_ms: Option<u64>,

@@ -4,7 +4,9 @@
 //! kept. [`view::View`] is a pure function of them: what is in force is the greatest value that no verdict voids. So
 //! what a node sees depends on which facts it knows, never on the order in which they came.
 
+mod admitted;
 mod constitution;
+pub mod door;
 pub mod horizon;
 pub mod kinds;
 pub mod member;
@@ -16,6 +18,7 @@ mod state;
 pub mod tree;
 pub mod view;
 
+pub use admitted::CARRIED_LIMIT;
 pub use shelf::{Overtaken, Withdrawn};
 pub use state::{Ledger, Merged};
 

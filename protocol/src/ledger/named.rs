@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
+    door::{CompatKey, CompatV1, Document},
     kinds::{GenerationKey, GenerationV1, JobState, JobV1, ReleaseV1, SourceKey, SourceV1},
     order::Fact,
     state::Ledger,
@@ -47,6 +48,8 @@ pub enum What {
     Log(PackageName),
     /// Databases or their index.
     Database(GenerationKey),
+    /// What an ahriman worker said of something.
+    Note(String),
 }
 
 impl What {
@@ -70,6 +73,7 @@ impl fmt::Display for What {
             Self::Configuration => f.write_str("a makepkg.conf"),
             Self::Log(base) => write!(f, "a log of {base}"),
             Self::Database(key) => write!(f, "the database of {}/{}", key.repository, key.arch),
+            Self::Note(name) => write!(f, "what a worker said of {name}"),
         }
     }
 }
@@ -152,6 +156,12 @@ impl Named {
         }
     }
 
+    fn note(&mut self, need: Need, key: &CompatKey, value: &CompatV1) {
+        if let Some(Document::Blob(blob)) = &value.document {
+            self.name(need, *blob, What::Note(key.name.clone()));
+        }
+    }
+
     fn fact(&mut self, need: Need, fact: &Fact) {
         match fact {
             Fact::Job(_, job) => self.job(need, job),
@@ -162,6 +172,7 @@ impl Named {
             }
             Fact::Source(key, source) => self.source(need, key, source),
             Fact::Generation(key, value) => self.generation(need, key, value),
+            Fact::Compat(key, value) => self.note(need, key, value),
             _ => {}
         }
     }
@@ -175,6 +186,9 @@ impl Named {
         }
         for (key, source) in view.sources() {
             self.source(Need::InForce, key, source);
+        }
+        for (key, value) in view.all_compat() {
+            self.note(Need::InForce, key, value);
         }
         for (_, job) in view.jobs().filter(|(_, job)| job.state == JobState::Queued) {
             self.job(Need::InForce, job);

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use crate::{
     ids::{Fingerprint, Incarnation, InvitationId, JobId, NodeId},
     ledger::{
+        door::{CompatKey, CompatV1, SealedV1},
         kinds::{
             AdmissionV1, BindingKey, BindingV1, GenerationKey, GenerationV1, InvitationV1, JobState, JobV1,
             Kind, MemberV1, PackageKey, PackageV1, Ruling, SettingV1, SignerV1, SourceKey, SourceV1, Value,
@@ -43,6 +44,10 @@ pub enum Fact {
     Binding(BindingKey, BindingV1),
     /// Kind 11.
     Generation(GenerationKey, GenerationV1),
+    /// Kind 13.
+    Sealed(String, SealedV1),
+    /// Kind 15.
+    Compat(CompatKey, CompatV1),
     /// A kind, a version or a form that this binary does not read; kept and passed on.
     Unread,
 }
@@ -68,6 +73,8 @@ impl Fact {
             k if k == Kind::Package as u16 => of(entry, |key, value| Self::Package(key, Box::new(value))),
             k if k == Kind::Binding as u16 => of(entry, Self::Binding),
             k if k == Kind::Generation as u16 => of(entry, Self::Generation),
+            k if k == Kind::Sealed as u16 => of(entry, Self::Sealed),
+            k if k == Kind::Compat as u16 => of(entry, Self::Compat),
             _ => Self::Unread,
         }
     }
@@ -113,6 +120,8 @@ impl Fact {
                 value.release.as_ref().map(|release| release.version.clone()),
             ),
             Self::Generation(_, value) => Merit::Flag(value.number, false),
+            Self::Sealed(_, value) => Merit::Flag(value.version, value.secret.is_none()),
+            Self::Compat(_, value) => Merit::Flag(value.version, value.document.is_none()),
             Self::Binding(..) => Merit::Flag(0, false),
             Self::Unread => Merit::Unread,
         }

@@ -15,6 +15,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    admitted::Admitted,
     horizon::{self, HORIZON, Overtaken},
     order::{Fact, Rank},
     record::{Position, Record},
@@ -84,6 +85,7 @@ pub struct Ledger {
     horizon: u32,
     overtaken: Vec<Overtaken>,
     view: Option<Arc<View>>,
+    pub(super) admitted: Option<Arc<Admitted>>,
 }
 
 impl Ledger {
@@ -102,6 +104,7 @@ impl Ledger {
             horizon: 0,
             overtaken: Vec::new(),
             view: None,
+            admitted: None,
         }
     }
 
@@ -213,6 +216,16 @@ impl Ledger {
             .map_or(0, |((_, incarnation, _), _)| *incarnation)
     }
 
+    /// How many entries the held records of `author` have.
+    pub(super) fn count_entries(&self, author: &NodeId) -> usize {
+        self.places
+            .range((*author, 0, 0)..=(*author, u64::MAX, u64::MAX))
+            .flat_map(|(_, hashes)| hashes)
+            .filter_map(|hash| self.records.get(hash))
+            .map(|record| record.body().entries.len())
+            .sum()
+    }
+
     fn insert(&mut self, record: &Record) {
         let (author, tail) = (record.author(), record.tail());
         for entry in &record.body().entries {
@@ -222,6 +235,9 @@ impl Ledger {
             }
             if fact == Fact::Unread {
                 self.unread.insert(record.hash());
+            }
+            if matches!(fact, Fact::Admission(..)) {
+                self.admitted = None;
             }
             let candidate = Candidate {
                 rank: fact.rank(tail),

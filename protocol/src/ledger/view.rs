@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     constitution::{Authority, Constitution},
+    door::{CompatKey, CompatV1, SealedV1},
     horizon,
     kinds::{
         BindingKey, GenerationKey, GenerationV1, InvitationV1, JobV1, Kind, PackageKey, PackageV1, ReleaseV1,
@@ -31,7 +32,7 @@ const PROBLEM_LIMIT: usize = 32;
 const PATH_LIMIT: usize = 16;
 
 /// The greatest value of each key that no verdict voids, and who said so.
-type InForce<K, V> = BTreeMap<K, (Rank, V)>;
+pub(super) type InForce<K, V> = BTreeMap<K, (Rank, V)>;
 
 /// The state of the mesh, as far as its facts are known here.
 #[derive(Debug, Default, PartialEq)]
@@ -52,6 +53,8 @@ pub struct View {
     job_facts: BTreeMap<JobId, (Rank, u64)>,
     shelf: Shelf,
     generations: InForce<GenerationKey, GenerationV1>,
+    pub(super) sealed: InForce<String, SealedV1>,
+    pub(super) compat: InForce<CompatKey, CompatV1>,
     requests: BTreeMap<RequestId, RecordHash>,
     has_unread: bool,
     problems: Vec<String>,
@@ -150,6 +153,8 @@ impl View {
             Fact::Setting(key, value) => raise(&mut self.settings, key, rank, value),
             Fact::Source(key, value) => raise(&mut self.sources, key, rank, value),
             Fact::Generation(key, value) => raise(&mut self.generations, key, rank, value),
+            Fact::Sealed(key, value) => raise(&mut self.sealed, key, rank, value),
+            Fact::Compat(key, value) => raise(&mut self.compat, key, rank, value),
             Fact::Job(key, value) => {
                 if let Some(other) = self.jobs.get(key).filter(|other| other.day != value.day) {
                     let (first, last) = self.split_jobs.entry(*key).or_insert((other.day, other.day));

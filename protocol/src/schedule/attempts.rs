@@ -15,7 +15,7 @@ use crate::{
         promise,
         queue::Catalogs,
     },
-    work::{FailureClass, Fence, Inventory, Outcome, Report, RunningAttempt},
+    work::{FailureClass, Fence, INPUT_LIMIT, Inventory, Outcome, Report, RunningAttempt},
 };
 
 impl Attempt {
@@ -134,7 +134,8 @@ impl Schedule {
         }
     }
 
-    pub(super) fn on_report(&mut self, worker: NodeId, report: Box<Report>, out: &mut Vec<Output>) {
+    pub(super) fn on_report(&mut self, worker: NodeId, mut report: Box<Report>, out: &mut Vec<Output>) {
+        report.inputs.truncate(INPUT_LIMIT);
         let ack = |fence| Output::AckReport {
             worker,
             job: report.job,
@@ -149,7 +150,16 @@ impl Schedule {
         if !self.workers.contains_key(&worker) || job.has_heard(worker, report.fence) {
             return;
         }
-        if report.generation < job.value.generation || newest.is_some_and(|newest| report.fence < newest) {
+        if report.generation < job.value.generation {
+            out.push(ack(report.fence));
+            return;
+        }
+        // Not even acknowledged: of a later reign it may be true.
+        let is_fair = |reign| job.is_fair(reign, worker, report.fence);
+        if !self.reign.is_some_and(is_fair) {
+            return;
+        }
+        if newest.is_some_and(|newest| report.fence < newest) {
             out.push(ack(report.fence));
             return;
         }
@@ -207,14 +217,23 @@ impl Schedule {
     }
 
     fn on_running(&mut self, worker: NodeId, attempt: RunningAttempt, out: &mut Vec<Output>) {
-        let id = attempt.order.job;
+        let (id, fence) = (attempt.order.job, attempt.order.fence);
+        let Some(reign) = self.reign.filter(|reign| fence.reign <= *reign) else {
+            return;
+        };
         match self.jobs.get_mut(&id) {
-            Some(job) if attempt.order.generation == job.value.generation => job.find(worker, attempt),
-            None if !self.ended.contains_key(&id) => self.orphans.entry(worker).or_default().push(attempt),
+            Some(job)
+                if attempt.order.generation == job.value.generation && job.is_fair(reign, worker, fence) =>
+            {
+                job.find(worker, attempt);
+            }
+            None if !self.ended.contains_key(&id) && fence.reign < reign => {
+                self.orphans.entry(worker).or_default().push(attempt);
+            }
             _ => out.push(Output::Cancel {
                 worker,
                 job: id,
-                fence: attempt.order.fence,
+                fence,
             }),
         }
     }
@@ -258,6 +277,7 @@ impl Schedule {
         {
             let old = attempt.order.fence;
             job.latest = job.latest.max(Some(fence));
+            job.given.insert(fence, worker);
             job.attempts = job.attempts.max(1);
             job.hold = None;
             job.phase = Phase::Building(Attempt {
@@ -308,7 +328,8 @@ impl Schedule {
         let stale = !current && (job.latest.is_some_and(|latest| fence < latest) || job.over == Some(fence));
         let taken = match report.outcome {
             Outcome::Built(_) => current || job.has_inputs(&self.catalogs, &report.inputs),
-            Outcome::Failed { .. } | Outcome::Cancelled => !stale,
+            // Whoever failed stops nobody else.
+            Outcome::Failed { .. } | Outcome::Cancelled => !stale && (current || job.attempt().is_none()),
         };
         if !taken {
             out.push(Output::AckReport {

@@ -90,6 +90,18 @@ impl Schedule {
         }
     }
 
+    /// What is about to be recorded of an open job, so that it can no longer be stopped; for people.
+    pub fn ending(&self, id: JobId) -> Option<&'static str> {
+        match &self.jobs.get(&id)?.phase {
+            Phase::Ending { end, .. } => Some(match end {
+                End::Publish(..) => "being published",
+                End::Fail { .. } => "failing",
+                End::Cancel => "being cancelled",
+            }),
+            Phase::Waiting | Phase::Building(_) | Phase::Verifying(..) => None,
+        }
+    }
+
     pub(super) fn on_cancel(&mut self, id: JobId, out: &mut Vec<Output>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if matches!(job.phase, Phase::Ending { .. }) {

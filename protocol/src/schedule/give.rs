@@ -142,6 +142,7 @@ impl Schedule {
         let order = job.value_as_order(id, fence, probe, inputs.unwrap_or_default());
         job.attempts += 1;
         job.latest = Some(fence);
+        job.given.insert(fence, worker);
         job.hold = None;
         job.phase = Phase::Building(Attempt {
             worker,

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ids::{Incarnation, NodeId},
-    ledger::kinds::{Deliver, JobState, JobV1},
+    ledger::{
+        kinds::{Deliver, JobState, JobV1},
+        record::ReignId,
+    },
     machine::Instant,
     names::{Architecture, PackageName, RepositoryName},
     schedule::graph::Candidate,
@@ -102,6 +105,8 @@ pub(crate) struct Job {
     pub(crate) phase: Phase,
     /// The greatest fence that is known of it.
     pub(crate) latest: Option<Fence>,
+    /// To whom which fence of this reign was given.
+    pub(crate) given: BTreeMap<Fence, NodeId>,
     /// The attempt that ended last: what is said of it again changes nothing.
     pub(crate) over: Option<Fence>,
     /// How many attempts this reign knows of.
@@ -128,6 +133,7 @@ impl Job {
             probe: ProbeState::Wanted,
             phase: Phase::Waiting,
             latest: None,
+            given: BTreeMap::new(),
             over: None,
             attempts: 0,
             failures: BTreeMap::new(),
@@ -177,6 +183,12 @@ impl Job {
     /// Whether it belongs to the view of `(repository, arch)`.
     pub(crate) fn is_seen_from(&self, repository: &RepositoryName, arch: &Architecture) -> bool {
         self.value.repository == *repository && (self.value.arch == *arch || self.value.arch.is_any())
+    }
+
+    /// Whether `worker` may speak of the attempt with this fence: one that this reign gave to it, or one of an earlier
+    /// reign, which nobody here gave and which may be adopted.
+    pub(crate) fn is_fair(&self, reign: ReignId, worker: NodeId, fence: Fence) -> bool {
+        fence.reign < reign || self.given.get(&fence) == Some(&worker)
     }
 
     /// Whether this report of `worker` was heard before and still counts.

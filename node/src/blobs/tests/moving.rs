@@ -271,3 +271,23 @@ async fn inv5_a_sender_does_not_send_what_is_damaged_and_suspects_it() {
     assert_eq!(sender.blobs.take_suspect(), Some(digest));
     assert_eq!(sender.blobs.take_suspect(), None);
 }
+
+#[tokio::test]
+async fn a_blob_that_is_not_for_everybody_comes_only_from_who_may_give_it_and_to_who_may_have_it() {
+    let (careful, free) = (TestNode::start(1), TestNode::start(2));
+    let (node, fetcher) = getter(&[&careful, &free]);
+    let digest = careful.blobs.put_bytes(bytes(100, 1)).await.unwrap();
+    careful
+        .double
+        .script(|script| script.kept_from.push((node.id, digest)));
+    assert!(fetcher.fetch(&digest, &[careful.id]).await.is_err());
+    assert!(node.blobs.have(vec![digest]).await.unwrap().is_empty());
+
+    free.blobs.put_bytes(bytes(100, 1)).await.unwrap();
+    fetcher.fetch(&digest, &[careful.id, free.id]).await.unwrap();
+    careful.double.script(|script| script.kept_from.clear());
+    let other = TestNode::start(101);
+    other.knows(&careful);
+    let fetcher = Fetcher::new(other.blobs.clone(), other.transport.clone());
+    fetcher.fetch(&digest, &[careful.id]).await.unwrap();
+}

@@ -87,7 +87,7 @@ async fn inv2_ledgers_that_met_are_equal() {
         ExchangeSummary {
             pulled: both + 1,
             pushed: both + 1,
-            refused: vec![]
+            ..ExchangeSummary::default()
         }
     );
     assert_eq!((ours.root(), shown(&ours)), (theirs.root(), shown(&theirs)));
@@ -312,4 +312,87 @@ async fn requests_beyond_their_bounds_are_refused_and_those_of_others_left_alone
         Some(Reply::Records { records: vec![] })
     );
     assert_eq!(answer(&ledger, &Request::Have { blobs: vec![] }).await, None);
+}
+
+/// Node 3 as a guest, and a record that it wrote.
+async fn guest(folder: &Path) -> (LedgerHandle, Vec<Signed>) {
+    let path = test_keys::admitted(1, &test_keys::founder(1, 1), 1, 3, 2, Roles::GUEST);
+    let ledger = open(&folder.join("3"), 3).await.unwrap();
+    ledger.merge(path.links.clone()).await.unwrap();
+    (ledger, path.links)
+}
+
+#[tokio::test]
+async fn inv5_what_a_guest_or_a_stranger_writes_is_kept_and_passed_on_by_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = member(&folder.path().join("1"), 1).await;
+    let (guest, path) = guest(folder.path()).await;
+    ours.merge(path).await.unwrap();
+    set_many(&guest, 3, RECORD_BATCH).await;
+    let flood: Vec<Signed> = guest
+        .all()
+        .await
+        .unwrap()
+        .iter()
+        .map(|r| r.signed().clone())
+        .collect();
+    let stranger = test_keys::record(1, 9, vec![setting("a", 1, "x")]);
+    let root = ours.root();
+    for records in [flood[..RECORD_BATCH].to_vec(), vec![stranger.signed().clone()]] {
+        let reply = answer(&ours, &Request::Push { records }).await;
+        assert!(matches!(reply, Some(Reply::Refused { .. })), "{reply:?}");
+    }
+    assert_eq!(ours.root(), root);
+
+    let other = member(&folder.path().join("2"), 2).await;
+    exchange(&other, &Direct(ours.clone())).await.unwrap();
+    let summary = exchange(&other, &Direct(guest)).await.unwrap();
+    assert_eq!((summary.pulled, summary.skipped), (0, RECORD_BATCH));
+    assert_eq!(other.view().setting("3.0"), None);
+}
+
+#[tokio::test]
+async fn a_comparison_with_whoever_holds_what_nobody_takes_is_known_to_be_fruitless() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = member(&folder.path().join("1"), 1).await;
+    let (guest, path) = guest(folder.path()).await;
+    ours.merge(path).await.unwrap();
+    exchange(&ours, &Direct(guest.clone())).await.unwrap();
+    assert!(
+        !exchange(&ours, &Direct(guest.clone()))
+            .await
+            .unwrap()
+            .is_fruitless()
+    );
+    set_many(&guest, 3, 1).await;
+    assert!(
+        exchange(&ours, &Direct(guest.clone()))
+            .await
+            .unwrap()
+            .is_fruitless()
+    );
+    assert!(exchange(&guest, &Direct(ours)).await.unwrap().is_fruitless());
+}
+
+#[tokio::test]
+async fn inv2_a_long_ledger_comes_whole_however_late_the_admissions_of_its_authors_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = pair(folder.path()).await;
+    set_many(&theirs, 2, 3 * RECORD_BATCH).await;
+    exchange(&ours, &Direct(theirs.clone())).await.unwrap();
+    let newcomer = open(&folder.path().join("3"), 3).await.unwrap();
+    let summary = exchange(&newcomer, &Direct(ours.clone())).await.unwrap();
+    assert_eq!((newcomer.root(), summary.skipped), (ours.root(), 0));
+
+    // A backup is merged at once.
+    let restored = open(&folder.path().join("restored"), 3).await.unwrap();
+    let all: Vec<Signed> = ours
+        .all()
+        .await
+        .unwrap()
+        .iter()
+        .map(|r| r.signed().clone())
+        .collect();
+    let summary = restored.merge(all).await.unwrap();
+    assert_eq!((restored.root(), summary.skipped.len()), (ours.root(), 0));
 }

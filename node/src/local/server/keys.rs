@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pacmesh_protocol::{ids::Fingerprint, ledger::view::View, wire::Change};
-use pacmesh_signing::{Certificate, Keyring};
+use pacmesh_protocol::{ids::Fingerprint, wire::Change};
+use pacmesh_signing::Certificate;
 
 use super::{
     caller::{Caller, End, cut},
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::chain,
+    keyrings,
     local::{request::LocalReply, views::SignerView},
     master::carry,
     rooms::Rooms,
@@ -23,18 +24,6 @@ const LISTED: usize = 1024;
 /// Least digits of the end of a fingerprint: what people call a short key id.
 const SUFFIX: usize = 8;
 
-/// All certificates of the mesh, with their trust.
-pub(super) fn keyring(view: &View) -> Keyring {
-    let entries = view
-        .signers()
-        .map(|(fingerprint, signer)| (*fingerprint, signer.certificate.as_slice(), signer.distrusted));
-    let (ring, unreadable) = Keyring::from_entries(entries);
-    for error in unreadable {
-        tracing::warn!(error = chain(&error), "a certificate of the mesh cannot be read");
-    }
-    ring
-}
-
 /// A fingerprint as gpg and pacman-key show it.
 pub(super) fn upper(fingerprint: &Fingerprint) -> String {
     fingerprint.to_string().to_uppercase()
@@ -42,7 +31,7 @@ pub(super) fn upper(fingerprint: &Fingerprint) -> String {
 
 pub(super) async fn list(rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(), End> {
     let view = rooms.ledger.view();
-    let ring = keyring(&view);
+    let ring = keyrings::all(&view);
     let shown = ring.all().take(LISTED).map(|(certificate, trusted)| {
         let fingerprint = certificate.fingerprint();
         let node = view.signer(&fingerprint).and_then(|signer| signer.node);
@@ -57,7 +46,7 @@ pub(super) async fn list(rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(), 
 }
 
 pub(super) async fn export(rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(), End> {
-    let keys = keyring(&rooms.ledger.view()).export();
+    let keys = keyrings::for_clients(&rooms.ledger.view()).export();
     caller.say(LocalReply::Bytes(keys.into_bytes())).await
 }
 

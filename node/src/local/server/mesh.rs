@@ -12,11 +12,12 @@ use pacmesh_protocol::{
     roles::Roles,
     wire::Change,
 };
-use pacmesh_signing::membership::TOKEN_ADDRESSES;
+use pacmesh_signing::{Authority, membership::TOKEN_ADDRESSES};
 use tokio::time::timeout;
 
 use super::{
     caller::{Caller, End},
+    keys::upper,
     office::Office,
     verdicts,
 };
@@ -72,10 +73,12 @@ pub(super) async fn invite(
     roles: Roles,
     expires: Duration,
     uses: u32,
+    key: Option<String>,
 ) -> Result<(), End> {
+    let authority = authority(rooms, key).await?;
     let addresses = where_to_knock(&rooms.discovery.table().borrow());
-    let invited = membership::invite(&rooms.keys.secrets, roles, expires, uses, addresses)
-        .map_err(|error| chain(&error))?;
+    let invited =
+        membership::invite(&authority, roles, expires, uses, addresses).map_err(|error| chain(&error))?;
     record(rooms, invited.entry).await?;
     let view = InviteView {
         token: invited.token.as_str().to_owned(),
@@ -84,6 +87,15 @@ pub(super) async fn invite(
         uses,
     };
     caller.say(LocalReply::Invited(view)).await
+}
+
+/// This mesh's authority; its key is in this home, or came along as the text of its file or as the recovery code.
+pub(super) async fn authority(rooms: &Arc<Rooms>, key: Option<String>) -> Result<Authority, String> {
+    let (secrets, mesh) = (rooms.keys.secrets.clone(), rooms.mesh);
+    tokio::task::spawn_blocking(move || membership::authority(&secrets, mesh, key.as_deref()))
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| chain(&error))
 }
 
 /// Roles in words.
@@ -175,8 +187,9 @@ pub(super) async fn node(
             verdicts::suspend(rooms, node, quarantine_since_ms).await?;
             caller
                 .done(format!(
-                    "{name} is suspended: 'pacmesh node reinstate {name}' lets it in again.{}",
-                    withdrawn(rooms, &node, quarantine_since_ms)
+                    "{name} is suspended: 'pacmesh node reinstate {name}' lets it in again.{}{}",
+                    withdrawn(rooms, &node, quarantine_since_ms),
+                    still_trusted(&rooms.ledger.view(), &node)
                 ))
                 .await
         }
@@ -187,8 +200,9 @@ pub(super) async fn node(
             verdicts::revoke(rooms, node, authority, quarantine_since_ms).await?;
             caller
                 .done(format!(
-                    "{name} is revoked for ever; it may come back with a new key.{}",
-                    withdrawn(rooms, &node, quarantine_since_ms)
+                    "{name} is revoked for ever; it may come back with a new key.{}{}",
+                    withdrawn(rooms, &node, quarantine_since_ms),
+                    still_trusted(&rooms.ledger.view(), &node)
                 ))
                 .await
         }
@@ -196,6 +210,18 @@ pub(super) async fn node(
             verdicts::reinstate(rooms, node, authority).await?;
             caller.done(format!("{name} is reinstated.")).await
         }
+    }
+}
+
+/// What was built before stays installable, so the key with which a node signed is distrusted only by a word of its own.
+fn still_trusted(view: &View, node: &NodeId) -> String {
+    let signer = view.member(node).and_then(|member| member.signer);
+    match signer.filter(|signer| view.signer(signer).is_some_and(|value| !value.distrusted)) {
+        Some(signer) => format!(
+            " What it signed is still trusted: 'pacmesh keys distrust {}' ends that.",
+            upper(&signer)
+        ),
+        None => String::new(),
     }
 }
 
@@ -275,6 +301,7 @@ fn all_names(view: &View) -> Vec<String> {
     let defaults = [
         settings::COPIES,
         settings::VERIFY,
+        settings::HORIZON_DAYS,
         settings::REPOSITORIES,
         settings::MAKEPKG_CONF,
     ];
@@ -293,6 +320,7 @@ fn in_force(view: &View, name: &str) -> Result<String, String> {
     Ok(match name {
         settings::COPIES => all.copies().to_string(),
         settings::VERIFY => all.verify().to_string(),
+        settings::HORIZON_DAYS => all.horizon_days().to_string(),
         settings::MAKEPKG_CONF => all.makepkg_conf().to_owned(),
         settings::REPOSITORIES => joined(all.repositories().iter().map(ToString::to_string).collect()),
         _ => {

@@ -20,6 +20,7 @@ mod pacman;
 mod parcels;
 mod past;
 mod status;
+mod users;
 mod verdicts;
 mod why;
 
@@ -265,9 +266,12 @@ async fn in_mesh(
     request: LocalRequest,
 ) -> Result<(), End> {
     match request {
-        LocalRequest::Invite { roles, expires, uses } => {
-            mesh::invite(rooms, caller, roles, expires, uses).await
-        }
+        LocalRequest::Invite {
+            roles,
+            expires,
+            uses,
+            authority,
+        } => mesh::invite(rooms, caller, roles, expires, uses, authority).await,
         LocalRequest::Leave => mesh::leave(office, rooms, caller).await,
         LocalRequest::Lead { node } => mesh::lead(rooms, caller, &node).await,
         LocalRequest::Node { node, action } => mesh::node(rooms, caller, &node, action).await,
@@ -294,6 +298,13 @@ async fn in_mesh(
             build::build(office, rooms, caller, request).await
         }
         LocalRequest::ResumeLogs { log } => logs::resume(rooms, caller, log).await,
+        LocalRequest::AddUser {
+            name,
+            access,
+            password,
+        } => users::add(rooms, caller, name, access, password).await,
+        LocalRequest::RemoveUser { name } => users::remove(rooms, caller, &name).await,
+        LocalRequest::Users => users::list(rooms, caller).await,
         LocalRequest::Init { .. }
         | LocalRequest::Join { .. }
         | LocalRequest::Status

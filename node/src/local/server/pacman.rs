@@ -2,13 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use pacmesh_protocol::membership::{NodeRecord, Table};
+use pacmesh_protocol::{
+    ledger::view::View,
+    membership::{NodeRecord, Table},
+};
 
 use super::{
     caller::{Caller, End},
-    keys::{keyring, upper},
+    keys::upper,
 };
 use crate::{
+    keyrings,
     local::{request::LocalReply, views::PacmanView},
     rooms::Rooms,
     settings::{self, Settings},
@@ -20,7 +24,7 @@ const SERVERS: usize = 16;
 pub(super) async fn setup(rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(), End> {
     let view = rooms.ledger.view();
     let table = rooms.discovery.table().borrow().clone();
-    let servers = servers(&table);
+    let servers = servers(&view, &table);
     if servers.is_empty() {
         return Err("no machine in reach serves the repository: start one with http.repo set".into());
     }
@@ -29,7 +33,7 @@ pub(super) async fn setup(rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(),
         .iter()
         .map(|repository| settings::stanza(repository, &servers))
         .collect();
-    let ring = keyring(&view);
+    let ring = keyrings::for_clients(&view);
     let view = PacmanView {
         stanza: stanzas.join("\n"),
         keys: ring.export(),
@@ -41,9 +45,12 @@ pub(super) async fn setup(rooms: &Arc<Rooms>, caller: &mut Caller) -> Result<(),
     caller.say(LocalReply::Pacman(view)).await
 }
 
-/// Where pacman may ask: this node first, then the others that are alive.
-fn servers(table: &Table) -> Vec<String> {
-    let others = table.alive().filter_map(|(_, seen)| seen.record.as_deref());
+/// Where pacman may ask: this node first, then the others that are alive. Guests keep no archives, and go as they came.
+fn servers(view: &View, table: &Table) -> Vec<String> {
+    let others = table
+        .alive()
+        .filter(|(node, _)| !keyrings::is_guest(view, node))
+        .filter_map(|(_, seen)| seen.record.as_deref());
     let mut servers = Vec::new();
     for record in std::iter::once(&*table.own).chain(others) {
         let Some(server) = server(record) else { continue };

@@ -1,7 +1,9 @@
 //! Suspending, revoking, reinstating: words about a member, written where they are typed.
 
-use std::{io::Write, sync::Arc};
+use std::sync::Arc;
 
+use super::mesh;
+use crate::{clock, rooms::Rooms};
 use pacmesh_protocol::{
     ids::NodeId,
     ledger::{
@@ -12,10 +14,6 @@ use pacmesh_protocol::{
     },
     roles::Role,
 };
-use pacmesh_signing::Authority;
-
-use super::mesh;
-use crate::{clock, error::chain, home::HomeError, membership::MembershipError, rooms::Rooms};
 
 /// Most admissions that a verdict lists (FORMATS, "Admission, seats and verdicts").
 const STANDING_LIMIT: usize = 256;
@@ -127,7 +125,7 @@ pub(super) async fn reinstate(
 }
 
 async fn rule(rooms: &Arc<Rooms>, statement: VerdictStatementV1, key: Option<String>) -> Result<(), String> {
-    let authority = authority(rooms, key).await?;
+    let authority = mesh::authority(rooms, key).await?;
     let signed = authority.rule(&statement).map_err(|error| error.to_string())?;
     let ruling = if statement.revoked {
         Ruling::Revoked { statement: signed }
@@ -213,30 +211,4 @@ fn standing(view: &View, subject: &Member) -> Result<Vec<NodeId>, String> {
 async fn say(rooms: &Arc<Rooms>, subject: &NodeId, verdict: VerdictV1) -> Result<(), String> {
     let entry = verdict.entry(subject).map_err(|error| error.to_string())?;
     mesh::record(rooms, entry).await
-}
-
-async fn authority(rooms: &Arc<Rooms>, key: Option<String>) -> Result<Authority, String> {
-    let (secrets, folder) = (rooms.keys.secrets.clone(), rooms.config.home.secrets());
-    let loaded = tokio::task::spawn_blocking(move || match key {
-        None => Authority::load(&secrets)?.ok_or(MembershipError::NoAuthority),
-        Some(text) => {
-            let failed = |source| {
-                MembershipError::Home(HomeError::Folder {
-                    path: folder.clone(),
-                    source,
-                })
-            };
-            // Beside the other keys, private to this user, and gone when it was read.
-            let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
-            file.write_all(text.as_bytes()).map_err(failed)?;
-            Ok(Authority::load_file(file.path())?)
-        }
-    })
-    .await
-    .map_err(|error| error.to_string())?
-    .map_err(|error: MembershipError| chain(&error))?;
-    if loaded.mesh() != rooms.mesh {
-        return Err(MembershipError::OtherAuthority.to_string());
-    }
-    Ok(loaded)
 }

@@ -96,14 +96,11 @@ impl Leader {
                     .await;
             }
             Output::CancelRecord { job } => {
-                let view = self.rooms.ledger.view();
-                let Some(value) = view.job(&job) else { return };
-                let entries = publish::cancellation(job, value).map_err(|error| error.to_string());
-                self.end(job, entries, None).await;
+                self.record_cancellation(job).await;
             }
-            Output::AckReport { job, fence, .. } => {
-                self.verified.remove(&(job, fence));
-                if let Some(reply) = self.reports.remove(&(job, fence)) {
+            Output::AckReport { worker, job, fence } => {
+                self.verified.remove(&(worker, job, fence));
+                if let Some(reply) = self.reports.remove(&(worker, job, fence)) {
                     answer(reply, Reply::Done);
                 }
             }
@@ -201,15 +198,21 @@ impl Leader {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
             let result = verify::verify(&rooms, worker, &report, &probe, tree).await;
-            Event::Verified { job, fence, result }
+            Event::Verified {
+                worker,
+                job,
+                fence,
+                result,
+            }
         });
     }
 
     async fn publish(&mut self, job: JobId, worker: NodeId, attempts: u32, report: &Report) {
         let view = self.rooms.ledger.view();
-        let (Some(value), Some(verified)) =
-            (view.job(&job), self.verified.get(&(job, report.fence)).cloned())
-        else {
+        let (Some(value), Some(verified)) = (
+            view.job(&job),
+            self.verified.get(&(worker, job, report.fence)).cloned(),
+        ) else {
             self.pending.push_back(Input::RecordFailed { job });
             return;
         };
@@ -225,17 +228,53 @@ impl Leader {
         .await;
     }
 
-    /// Writes the record that ends a job, and tells the schedule when its copies are synced.
+    pub(super) async fn write_end(
+        &mut self,
+        entries: Result<Vec<Entry>, String>,
+        request: Option<RequestId>,
+    ) -> Result<Record, EndError> {
+        let entries = entries.map_err(EndError::Unwritable)?;
+        self.write(entries, request).await.map_err(|error| match error {
+            LedgerError::Record(_) => EndError::Unwritable(chain(&error)),
+            _ => EndError::NotNow(chain(&error)),
+        })
+    }
+
+    /// The failure of a job whose end has no room for details.
+    fn plain_failure(&self, job: JobId, error: &str) -> Result<Vec<Entry>, String> {
+        let view = self.rooms.ledger.view();
+        let value = view.job(&job).ok_or("the job is forgotten")?;
+        publish::failure(job, value, FailureClass::Package, error, 0, None)
+            .or_else(|_| publish::failure(job, value, FailureClass::Package, "", 0, None))
+            .map_err(|error| error.to_string())
+    }
+
+    /// Writes the record that ends a job.
     async fn end(
         &mut self,
         job: JobId,
         entries: Result<Vec<Entry>, String>,
         holders: Option<copies::Copies>,
     ) {
-        let written = match entries {
-            Ok(entries) => self.write(entries, None).await.map_err(|error| chain(&error)),
-            Err(error) => Err(error),
+        let written = match self.write_end(entries, None).await {
+            // Tried again it would be no shorter, and every job ends (invariant 4).
+            Err(EndError::Unwritable(error)) => {
+                tracing::warn!(job = %job.short(), error, "the end of a job cannot be recorded: it fails");
+                let plain = self.plain_failure(job, &error);
+                self.write_end(plain, None).await
+            }
+            written => written,
         };
+        self.ended(job, written, holders);
+    }
+
+    /// Tells the schedule when the copies of the record that ends a job are synced, or that there is none.
+    pub(super) fn ended(
+        &mut self,
+        job: JobId,
+        written: Result<Record, EndError>,
+        holders: Option<copies::Copies>,
+    ) {
         let rooms = self.rooms.clone();
         match written {
             Ok(record) => {
@@ -252,7 +291,7 @@ impl Leader {
                     Event::Input(Input::Recorded { job })
                 });
             }
-            Err(error) => {
+            Err(EndError::Unwritable(error) | EndError::NotNow(error)) => {
                 tracing::warn!(job = %job.short(), error, "the end of a job could not be recorded");
                 self.tasks.spawn(async move {
                     tokio::time::sleep(WRITE_AGAIN).await;
@@ -261,6 +300,14 @@ impl Leader {
             }
         }
     }
+}
+
+/// Why the end of a job was not recorded.
+pub(super) enum EndError {
+    /// No record can hold it.
+    Unwritable(String),
+    /// The ledger did not take it.
+    NotNow(String),
 }
 
 /// Whether the name is bound by a published job of the same base and tree.

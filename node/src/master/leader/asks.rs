@@ -36,7 +36,7 @@ impl Leader {
                 reply,
             } => {
                 self.reports.retain(|_, waiting| !waiting.is_closed());
-                self.reports.insert((report.job, report.fence), reply);
+                self.reports.insert((worker, report.job, report.fence), reply);
                 self.pending.push_back(Input::Report { worker, report });
             }
             LeaderMessage::JobStates { jobs, reply } => {
@@ -71,6 +71,9 @@ impl Leader {
         if let Change::Lead { node } = carried.body {
             return self.hand_over(node, reply);
         }
+        if let Change::CancelJob { job } = carried.body {
+            return self.cancel(job, carried.request, reply).await;
+        }
         if matches!(carried.body, Change::Submit { .. }) {
             let (rooms, reign) = (self.rooms.clone(), self.reign);
             self.tasks.spawn(async move {
@@ -79,11 +82,11 @@ impl Leader {
             });
             return;
         }
+        if self.brings_blobs(&carried) {
+            return self.fetch(from, carried, reply);
+        }
         match changes::plan(&view, self.rooms.mesh, &carried.body, carried.request) {
             Ok(planned) => {
-                for job in planned.cancelled {
-                    self.pending.push_back(Input::Cancel { job });
-                }
                 self.record_change(planned.entries, planned.jobs, carried.request, None, reply)
                     .await;
             }
@@ -182,7 +185,7 @@ impl Leader {
     }
 
     /// Writes what a change brings, and answers when enough replicas have it.
-    async fn record_change(
+    pub(super) async fn record_change(
         &mut self,
         entries: Vec<Entry>,
         jobs: Vec<AcceptedJob>,
@@ -210,7 +213,12 @@ impl Leader {
 
     /// A request that was recorded before: its answer waits for copies as the first one did, sources included, which
     /// may have been on their way when the master changed.
-    fn answer_again(&mut self, known: Recorded, origin: NodeId, reply: oneshot::Sender<CarriedReply>) {
+    pub(super) fn answer_again(
+        &mut self,
+        known: Recorded,
+        origin: NodeId,
+        reply: oneshot::Sender<CarriedReply>,
+    ) {
         let rooms = self.rooms.clone();
         self.tasks.spawn(async move {
             let holders = copies::keep(&rooms, known.sources, vec![origin]).await;
@@ -221,7 +229,7 @@ impl Leader {
         });
     }
 
-    fn answer_when_copied(
+    pub(super) fn answer_when_copied(
         &mut self,
         record: Record,
         jobs: Vec<AcceptedJob>,
@@ -241,7 +249,7 @@ impl Leader {
         });
     }
 
-    fn spread(&mut self, record: Signed) {
+    pub(super) fn spread(&mut self, record: Signed) {
         for peer in self.rooms.transport.connected() {
             let (rooms, record) = (self.rooms.clone(), record.clone());
             self.tasks.spawn(async move {
@@ -258,14 +266,14 @@ impl Leader {
 }
 
 /// What some master wrote for a request before.
-struct Recorded {
+pub(super) struct Recorded {
     record: Record,
     jobs: Vec<AcceptedJob>,
     /// What is needed to build what was queued.
     sources: Vec<Digest>,
 }
 
-async fn recorded(rooms: &Rooms, view: &View, request: &RequestId) -> Option<Recorded> {
+pub(super) async fn recorded(rooms: &Rooms, view: &View, request: &RequestId) -> Option<Recorded> {
     let hash = *view.request(request)?;
     let signed = rooms.ledger.pull(vec![hash]).await.ok()?.into_iter().next()?;
     let record = Record::trusted(signed).ok()?;

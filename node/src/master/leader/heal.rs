@@ -5,7 +5,7 @@
 
 use pacmesh_protocol::{
     heal::{self, Finding, Remedy},
-    ledger::kinds::{JobV1, Value},
+    ledger::kinds::{JobV1, Origin, Value},
     machine::Instant,
 };
 
@@ -195,7 +195,8 @@ impl Leader {
 /// The jobs that a plan asks for.
 fn rebuilds(plan: Vec<Finding>) -> Vec<(JobId, JobV1)> {
     let asked = plan.into_iter().filter_map(|finding| match finding.remedy {
-        Remedy::Rebuild { id, job } => Some((id, *job)),
+        // Nobody here can build what somebody brought.
+        Remedy::Rebuild { id, job } if job.origin != Origin::Upload => Some((id, *job)),
         _ => None,
     });
     asked.collect()

@@ -2,11 +2,15 @@
 //!
 //! One loop owns the schedule and is the only writer; everything that waits for others runs beside it and comes back
 //! as an event. It ends with its reign. `asks` is what others want of it, `acts` what the schedule wants of others,
-//! `heal` what a merge left behind.
+//! `cancel` how jobs are stopped, `heal` what a
+//! merge left behind.
 
 mod acts;
 mod asks;
+mod bring;
+mod cancel;
 mod heal;
+mod seals;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -28,7 +32,7 @@ use pacmesh_protocol::{
     schedule::{Input, Output, Schedule, VerifyError, free_pkgrel},
     signed::{Purpose, Signed},
     wire::{AcceptedJob, Carried, CarriedReply, Change, FRAME_LIMIT, LiveJob, ProbeError, Reply, Request},
-    work::{Fence, Probe, Report},
+    work::{FailureClass, Fence, Probe, Report},
 };
 use pacmesh_signing::Ed25519Verifier;
 use tokio::{
@@ -44,6 +48,7 @@ use super::{
     horizon, publish,
     repair::{Ask, RepairHandle},
     submit::{self, Probed},
+    upload::Judged,
     verify::{self, Verified},
 };
 use crate::{clock, error::chain, ledger::LedgerError, rooms::Rooms, settings::Settings};
@@ -66,6 +71,7 @@ const PROBES: usize = 256;
 enum Event {
     Input(Input),
     Verified {
+        worker: NodeId,
         job: JobId,
         fence: Fence,
         result: Result<Verified, VerifyError>,
@@ -73,6 +79,16 @@ enum Event {
     Submission {
         reply: oneshot::Sender<CarriedReply>,
         result: Result<Box<Probed>, String>,
+    },
+    Upload {
+        reply: oneshot::Sender<CarriedReply>,
+        result: Result<Box<Judged>, String>,
+    },
+    /// What notes name is kept.
+    Notes {
+        reply: oneshot::Sender<CarriedReply>,
+        carried: Box<Carried>,
+        result: Result<copies::Copies, String>,
     },
     Generation {
         key: GenerationKey,
@@ -101,11 +117,14 @@ pub(super) struct Leader {
     /// Ends of jobs whose copies are not synced yet; each closes when it is done with.
     copying: Vec<watch::Receiver<()>>,
     healing: heal::Healing,
+    sealing: seals::Sealing,
     /// By tree and architecture; the environment is the repository's one.
     probes: BTreeMap<(Digest, Architecture), Probe>,
     prepared: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
-    reports: BTreeMap<(JobId, Fence), oneshot::Sender<Reply>>,
-    verified: BTreeMap<(JobId, Fence), Verified>,
+    reports: BTreeMap<(NodeId, JobId, Fence), oneshot::Sender<Reply>>,
+    verified: BTreeMap<(NodeId, JobId, Fence), Verified>,
+    /// Whoever waits for the record that cancels a job.
+    cancelling: BTreeMap<JobId, Vec<cancel::Waiting>>,
 }
 
 impl Leader {
@@ -131,10 +150,12 @@ impl Leader {
             changed: true,
             copying: Vec::new(),
             healing: heal::Healing::default(),
+            sealing: seals::Sealing::default(),
             probes: BTreeMap::new(),
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
             verified: BTreeMap::new(),
+            cancelling: BTreeMap::new(),
         }
     }
 
@@ -148,6 +169,7 @@ impl Leader {
         loop {
             self.drain().await;
             self.heal();
+            self.renew_seals().await;
             self.publish_generations();
             self.raise_horizon().await;
             let wake = self.sleep_for();
@@ -221,7 +243,7 @@ impl Leader {
             .filter(|(_, job)| job.state == JobState::Queued)
             .map(|(id, _)| *id)
             .collect();
-        self.verified.retain(|(job, _), _| open.contains(job));
+        self.verified.retain(|(_, job, _), _| open.contains(job));
         if self.probes.len() > PROBES {
             let trees: BTreeSet<Digest> = open.iter().filter_map(|id| Some(view.job(id)?.tree)).collect();
             self.probes.retain(|(tree, _), _| trees.contains(tree));
@@ -281,13 +303,24 @@ impl Leader {
     async fn take(&mut self, event: Event) {
         match event {
             Event::Input(input) => self.pending.push_back(input),
-            Event::Verified { job, fence, result } => {
+            Event::Verified {
+                worker,
+                job,
+                fence,
+                result,
+            } => {
                 let result = result.map(|verified| {
-                    self.verified.insert((job, fence), verified);
+                    self.verified.insert((worker, job, fence), verified);
                 });
                 self.pending.push_back(Input::Verified { job, fence, result });
             }
             Event::Submission { reply, result } => self.accept(reply, result).await,
+            Event::Upload { reply, result } => self.accept_upload(reply, result).await,
+            Event::Notes {
+                reply,
+                carried,
+                result,
+            } => self.accept_notes(reply, *carried, result).await,
             Event::Generation { key, result } => {
                 self.pace.ended(&key);
                 self.changed = true;

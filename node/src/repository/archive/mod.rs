@@ -5,6 +5,7 @@
 //! is taken, so that a hostile archive costs a bounded amount of memory and time and gives an error.
 
 mod digesting;
+mod label;
 mod pkginfo;
 mod tarball;
 
@@ -19,6 +20,8 @@ use self::digesting::{Bounded, Digesting, Overflow, Sums};
 use self::pkginfo::{PkgInfo, PkgInfoFault};
 use self::tarball::{Kind, TarFault, Tarball};
 use super::meta::PackageMeta;
+
+pub use self::label::{Label, label};
 
 /// Bytes read from the disk at once; large enough that hashing, not system calls, is what takes time.
 const READ_AT_ONCE: usize = 256 * 1024;

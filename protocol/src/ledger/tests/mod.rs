@@ -1,5 +1,6 @@
 //! The laws of the ledger: orders are total, merging forgets the order of arrival, and verdicts mean what they say.
 
+mod door;
 mod generated;
 mod growth;
 mod healing;

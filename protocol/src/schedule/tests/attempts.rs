@@ -4,7 +4,7 @@ use super::fixtures::*;
 use crate::{
     ledger::kinds::JobState,
     schedule::{Input, Liveness, Output, VerifyError, WorkerState},
-    work::{FailureClass, Inventory, Outcome, Report},
+    work::{FailureClass, INPUT_LIMIT, Inventory, Order, Outcome, Report},
 };
 
 #[test]
@@ -352,4 +352,106 @@ fn a_retry_forgets_failures_and_stops_what_ran_before() {
     assert_eq!(new.generation, 2);
     let stale = desk.report(3, 1, built(&old));
     assert!(matches!(stale[..], [Output::AckReport { .. }]), "{stale:?}");
+}
+
+#[test]
+fn inv6_what_a_worker_says_of_an_attempt_that_it_was_not_given_changes_nothing() {
+    let mut desk = Desk::leading(&[worker(1), worker(2)]);
+    let (first, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    assert_eq!(first, 1);
+    let failure = failed(&order, FailureClass::Build);
+    for by in [order.fence, fence(1, u64::MAX), fence(9, 1)] {
+        for outcome in [built(&order).outcome, failure.outcome.clone(), Outcome::Cancelled] {
+            let report = Report {
+                fence: by,
+                outcome,
+                ..failure.clone()
+            };
+            assert_eq!(desk.report(2, 2, report), []);
+        }
+        let claimed = Inventory {
+            running: vec![running(&Order {
+                fence: by,
+                ..order.clone()
+            })],
+            ..Inventory::default()
+        };
+        let out = desk.say(2, has(node(2), claimed));
+        let stops_only_its_own =
+            |output: &Output| matches!(output, Output::Cancel { worker, .. } if *worker == node(2));
+        assert!(out.iter().all(stops_only_its_own), "{out:?}");
+    }
+    assert_eq!(desk.schedule.live_jobs(at(2))[0].worker, Some(node(1)));
+    let out = desk.report(3, 1, built(&order));
+    assert!(matches!(out[..], [Output::Verify { .. }]), "{out:?}");
+}
+
+#[test]
+fn inv6_an_attempt_that_was_never_ordered_is_not_adopted_by_the_reign_it_names() {
+    let mut desk = Desk::leading(&[worker(1), worker(2)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    desk.say(
+        2,
+        Input::Workers(vec![that_is(Liveness::Unheard, worker(1)), worker(2)]),
+    );
+    let claimed = Inventory {
+        running: vec![running(&Order {
+            fence: fence(1, u64::MAX),
+            ..order.clone()
+        })],
+        ..Inventory::default()
+    };
+    desk.say(3, has(node(2), claimed));
+    desk.say(3, Input::Workers(vec![worker(1), worker(2)]));
+    let back = Inventory {
+        running: vec![running(&order)],
+        ..Inventory::default()
+    };
+    let out = desk.say(4, has(node(1), back));
+    assert!(
+        matches!(out[..], [Output::Adopt { worker, old, .. }] if worker == node(1) && old == order.fence),
+        "{out:?}"
+    );
+}
+
+#[test]
+fn a_failure_of_an_earlier_reign_stops_nobody_who_builds_now() {
+    let mut desk = Desk::leading(&[worker(1), worker(2)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    let old = Report {
+        fence: fence(0, u64::MAX),
+        ..failed(&order, FailureClass::Build)
+    };
+    let out = desk.report(2, 2, old);
+    assert!(matches!(out[..], [Output::AckReport { .. }]), "{out:?}");
+    assert_eq!(desk.schedule.live_jobs(at(2))[0].worker, Some(node(1)));
+}
+
+#[test]
+fn inv5_a_report_that_names_endless_inputs_costs_a_bounded_list_and_still_ends_its_attempt() {
+    let mut desk = Desk::leading(&[worker(1)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    let mut report = built(&order);
+    report.inputs = vec![archive("lib"); INPUT_LIMIT + 1];
+    let out = desk.report(2, 1, report);
+    assert!(
+        matches!(&out[..], [Output::Verify { report, .. }] if report.inputs.len() == INPUT_LIMIT),
+        "{out:?}"
+    );
+}
+
+#[test]
+fn what_is_being_recorded_can_be_asked_before_a_job_is_cancelled() {
+    let mut desk = Desk::leading(&[worker(1)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    desk.report(2, 1, built(&order));
+    assert_eq!(desk.schedule.ending(order.job), None);
+    desk.verified(3, &order);
+    assert_eq!(desk.schedule.ending(order.job), Some("being published"));
+    assert_eq!(desk.say(3, Input::Cancel { job: order.job }), []);
+
+    let mut desk = Desk::leading(&[worker(1)]);
+    let (_, order) = the_order(&desk.submit(1, vec![], &[probe("foo", &[])]));
+    desk.say(2, Input::Cancel { job: order.job });
+    assert_eq!(desk.schedule.ending(order.job), Some("being cancelled"));
 }
