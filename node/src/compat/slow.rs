@@ -35,8 +35,10 @@ impl Mistakes {
 
     /// A wrong password from `address`.
     pub fn wrong(&mut self, address: IpAddr, now: Instant) {
-        self.by.retain(|_, (_, last)| now.since(*last) < FORGIVEN);
         let address = network(address);
+        if self.by.len() >= REMEMBERED {
+            self.by.retain(|_, (_, last)| now.since(*last) < FORGIVEN);
+        }
         if self.by.len() >= REMEMBERED && !self.by.contains_key(&address) {
             let oldest = self
                 .by
@@ -46,6 +48,9 @@ impl Mistakes {
             oldest.map(|oldest| self.by.remove(&oldest));
         }
         let (count, last) = self.by.entry(address).or_insert((0, now));
+        if now.since(*last) >= FORGIVEN {
+            *count = 0;
+        }
         *count = count.saturating_add(1);
         *last = now;
     }
