@@ -114,7 +114,7 @@ async fn inv8_the_file_stays_as_great_as_the_horizon_lets_it_be() {
     let path = folder.path().join("1");
     let ledger = member(&path, 1).await;
     let (mut sizes, mut held) = (Vec::new(), Vec::new());
-    for day in 0..12_u32 {
+    for day in 0..32_u32 {
         let jobs =
             (0..100).map(|number| job(u64::from(day) * 100 + number, day, JobState::Cancelled, node(1)));
         try_join_all(jobs.map(|entry| append(&ledger, 1, entry)))
@@ -124,7 +124,9 @@ async fn inv8_the_file_stays_as_great_as_the_horizon_lets_it_be() {
         sizes.push(std::fs::metadata(&path).unwrap().len());
         held.push(ledger.view().jobs().count());
     }
-    assert_eq!(held, [100; 12]);
-    let (early, late) = (sizes[3], sizes[11]);
-    assert!(late <= early + early / 4, "the file grows: {sizes:?}");
+    assert_eq!(held, [100; 32]);
+    // A file that is too small is made twice as great, and how much lies in it meanwhile depends on which commits were
+    // made as one. One that forgot nothing would be eight times as great.
+    let (early, late) = (sizes[3], sizes[31]);
+    assert!(late <= early * 4, "the file grows: {sizes:?}");
 }
