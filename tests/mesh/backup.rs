@@ -63,7 +63,8 @@ fn a_founder_whose_home_was_wiped_comes_back_and_leads_builds_signs_and_invites(
     assert_eq!(nodes[0].json(&["keys", "list"]), keys);
     let client = ScratchRoot::of(&farm, "client", &nodes[0]);
     wait_for("the restored node to serve what it had built", COMMAND, || {
-        (client.listed() == ["one 1-1"]).then_some(())
+        // It shows nothing until it has compared ledgers.
+        (client.pacman(&["-Syy"]).code == Some(0) && client.listed() == ["one 1-1"]).then_some(())
     });
     client.install("one");
     // The other one goes, so that the restored one must lead, build and sign by itself.

@@ -1,12 +1,9 @@
 //! A farm that builds for long takes no more than what it must remember of each job.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::path::{Path, PathBuf};
 
 use pacmesh_tests::{
-    cluster::{BUILD, COMMAND, Farm, Node},
+    cluster::{COMMAND, Farm, Node},
     fixtures::package,
     gate::attempts,
     pacman::ScratchRoot,
@@ -17,10 +14,6 @@ use pacmesh_tests::{
 const BASES: usize = 6;
 /// What the ledger, its view and the job's log may take of memory for each job, with room for what the allocator keeps.
 const MEMORY_A_JOB: u64 = 24 << 10;
-/// Releases of each package that are kept, so that one can go back (FORMATS, "Kinds": K of packages).
-const KEPT: usize = 3;
-/// Databases are compressed like archives: two of the generation that is shown, and of those that readers still hold.
-const DATABASES: usize = 10;
 /// What one job may leave on disk: its records, its tree, its log, its metadata.
 const DISK_A_JOB: u64 = 128 << 10;
 /// What memory may grow by apart from that, once the farm is warm.
@@ -37,8 +30,6 @@ fn jobs() -> usize {
 struct Held {
     memory: u64,
     disk: u64,
-    /// Archives and databases.
-    archives: usize,
     files: usize,
     threads: usize,
 }
@@ -46,23 +37,17 @@ struct Held {
 impl Held {
     fn by(node: &Node) -> Self {
         let process = PathBuf::from(format!("/proc/{}", node.pid().expect("a daemon that runs")));
-        let blobs = files(&node.home.join("blobs"));
-        let archive = |path: &&PathBuf| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(&ZSTD));
         Self {
             memory: resident(&process),
             disk: files(&node.home)
                 .iter()
                 .filter_map(|path| Some(path.metadata().ok()?.len()))
                 .sum(),
-            archives: blobs.iter().filter(archive).count(),
             files: entries(&process.join("fd")),
             threads: entries(&process.join("task")),
         }
     }
 }
-
-/// How a zstd frame begins (RFC 8878, section 3.1.1).
-const ZSTD: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// Resident memory in bytes (proc(5), status).
 fn resident(process: &Path) -> u64 {
@@ -98,22 +83,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Makes every blob as old as one must be before it may be removed.
-fn age(node: &Node) {
-    let week = SystemTime::now() - Duration::from_secs(7 * 24 * 3600);
-    for path in files(&node.home.join("blobs")) {
-        let file = std::fs::File::options().write(true).open(&path);
-        // Removed meanwhile.
-        let _ = file.and_then(|file| file.set_modified(week));
-    }
-}
-
 #[test]
 fn inv2_a_long_run_of_jobs_leaves_only_what_must_be_remembered_and_all_that_is_in_force() {
     let farm = Farm::new();
     let mut node = farm.node("desktop");
-    std::fs::create_dir_all(&node.home).expect("a home");
-    std::fs::write(node.home.join("config.toml"), "[blobs]\nsweep = '1s'\n").expect("a configuration");
     node.start();
     node.cli(&["init", "--name", "test", "--repo", "farm"]).ok();
     node.wait_until_led();
@@ -126,7 +99,6 @@ fn inv2_a_long_run_of_jobs_leaves_only_what_must_be_remembered_and_all_that_is_i
             .map(|base| package(farm.path(), &format!("flat{base}"), &version))
             .collect();
         node.build(&sources).ok();
-        age(&node);
         if round == rounds.div_ceil(3) {
             warm = Some(Held::by(&node));
         }
@@ -134,10 +106,6 @@ fn inv2_a_long_run_of_jobs_leaves_only_what_must_be_remembered_and_all_that_is_i
 
     let warm = warm.expect("a first third");
     let jobs = ((rounds - rounds.div_ceil(3)) * BASES) as u64;
-    wait_for("older archives to go", BUILD, || {
-        age(&node);
-        (Held::by(&node).archives <= BASES * KEPT + DATABASES).then_some(())
-    });
     let end = Held::by(&node);
     eprintln!(
         "after {} jobs: {warm:?}\nafter {jobs} more: {end:?}",

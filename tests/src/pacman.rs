@@ -74,7 +74,10 @@ impl ScratchRoot {
             .flatten()
             .filter(|key| key["trusted"] == true);
         for fingerprint in trusted.filter_map(|key| key["fingerprint"].as_str()) {
-            self.keyring(&["--lsign-key", fingerprint], "").ok();
+            // Keys of members that sign nothing for clients are not exported.
+            if self.keyring(&["--list-keys", fingerprint], "").code == Some(0) {
+                self.keyring(&["--lsign-key", fingerprint], "").ok();
+            }
         }
     }
 
