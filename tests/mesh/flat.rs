@@ -22,7 +22,7 @@ const SLACK: u64 = 16 << 20;
 /// How many jobs run; thousands where the environment says so (`tests/run.sh --long`).
 fn jobs() -> usize {
     let jobs = std::env::var("PACMESH_FLAT_JOBS").ok();
-    jobs.and_then(|text| text.parse().ok()).unwrap_or(36)
+    jobs.and_then(|text| text.parse().ok()).unwrap_or(18)
 }
 
 /// What a node has at one moment.
