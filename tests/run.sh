@@ -75,7 +75,7 @@ else
   LINTS=$!
   trap 'kill "$LINTS" 2>/dev/null' EXIT
   skipped=()
-  [ -n "$LONG" ] || skipped=(--skip survival:: --skip torture::)
+  [ -n "$LONG" ] || skipped=(--skip survival:: --skip torture:: --skip flat::)
   # This one takes every core for as long as it runs.
   part 'whole-system tests' "$mesh" --test-threads=2 --skip busy:: "${skipped[@]}"
   part 'whole-system test at full load' "$mesh" busy::
